@@ -1,0 +1,27 @@
+package sshkey
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// redacted hides the struct that embeds it: fmt with every verb, slog, JSON
+// and every encoder of text see the one word. A field of that struct must
+// still be a pointer: fmt calls no methods on a value that it reaches through
+// an unexported field, but prints it, and of a pointer it prints the address.
+type redacted struct{}
+
+const redaction = "[redacted]"
+
+// Format writes "[redacted]" for every verb and flag.
+func (redacted) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redaction) }
+
+// LogValue logs "[redacted]".
+func (redacted) LogValue() slog.Value { return slog.StringValue(redaction) }
+
+// MarshalJSON encodes "[redacted]".
+func (redacted) MarshalJSON() ([]byte, error) { return []byte(`"` + redaction + `"`), nil }
+
+// MarshalText encodes "[redacted]".
+func (redacted) MarshalText() ([]byte, error) { return []byte(redaction), nil }
