@@ -4,13 +4,12 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"math"
 	"reflect"
 	"slices"
 	"strconv"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Decode reads a JSON 1.1 body into an SDK input struct: times from epoch
@@ -26,11 +25,7 @@ func Decode(body []byte, in any) error {
 // recorded call tell which members were unknown.
 func (r Request) Decode(in any) error {
 	unknown, err := decode(r.Body, in)
-	if r.notes != nil && len(unknown) > 0 {
-		r.notes.mu.Lock()
-		defer r.notes.mu.Unlock()
-		r.notes.unknown = append(r.notes.unknown, unknown...)
-	}
+	r.notes.add(unknown)
 	return err
 }
 
@@ -40,7 +35,9 @@ func decode(body []byte, in any) (unknown []string, err error) {
 	var tree any
 	if len(bytes.TrimSpace(body)) == 0 {
 		tree = map[string]any{} // clients may send nothing for an empty input
-	} else if err := d.Decode(&tree); err != nil || d.More() {
+	} else if err := d.Decode(&tree); err != nil {
+		return nil, malformed("")
+	} else if _, err := d.Token(); err != io.EOF {
 		return nil, malformed("")
 	}
 	s := setter{}
@@ -95,7 +92,7 @@ func (s *setter) setStruct(v reflect.Value, tree any, path string) error {
 	}
 	members := membersOf(v.Type())
 	for name, value := range m {
-		i := slices.IndexFunc(members, func(f member) bool { return f.name == name || f.name == upperFirst(name) })
+		i := slices.IndexFunc(members, func(f member) bool { return f.name == name })
 		if i < 0 {
 			s.unknown = append(s.unknown, join(path, name))
 			continue
@@ -220,13 +217,6 @@ func unexpected(tree any, want string) error {
 	default:
 		return malformed("")
 	}
-}
-
-// upperFirst spells a member as the Go SDK does: a few of SSM's are in lower
-// case on the wire.
-func upperFirst(s string) string {
-	r, n := utf8.DecodeRuneInString(s)
-	return string(unicode.ToUpper(r)) + s[n:]
 }
 
 func join(path, name string) string {

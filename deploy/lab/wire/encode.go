@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 var timeType = reflect.TypeFor[time.Time]()
@@ -151,6 +152,9 @@ func appendTime(b []byte, t time.Time) []byte {
 
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
+	if plain(s) {
+		return append(append(b, s...), '"')
+	}
 	for _, r := range s { // invalid UTF-8 becomes U+FFFD
 		switch {
 		case r == '"' || r == '\\':
@@ -170,10 +174,33 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
+// plain reports whether a string stands for itself in JSON.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
 // member is a field that goes over the wire.
 type member struct {
 	name  string
 	index int
+}
+
+// lowerCase names the SDK's types whose members begin in lower case on the
+// wire; everywhere else a member is spelled as its field.
+var lowerCase = map[string]bool{
+	"AssociationFilter":         true, // ssm
+	"CommandFilter":             true,
+	"DocumentFilter":            true,
+	"InstanceInformationFilter": true,
+	"InstancePropertyFilter":    true,
+	"SessionFilter":             true,
+	"DescribeTrailsInput":       true, // cloudtrail; "includeShadowTrails", "trailNameList"
+	"DescribeTrailsOutput":      true,
 }
 
 var membersCache sync.Map // reflect.Type to []member
@@ -185,9 +212,14 @@ func membersOf(t reflect.Type) []member {
 	var list []member
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if f.IsExported() && f.Name != "ResultMetadata" {
-			list = append(list, member{name: f.Name, index: i})
+		if !f.IsExported() || f.Name == "ResultMetadata" {
+			continue
 		}
+		name := f.Name
+		if lowerCase[t.Name()] {
+			name = strings.ToLower(name[:1]) + name[1:]
+		}
+		list = append(list, member{name: name, index: i})
 	}
 	m, _ := membersCache.LoadOrStore(t, list)
 	return m.([]member)

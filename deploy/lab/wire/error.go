@@ -47,7 +47,6 @@ func asError(err error) *Error {
 // common are the errors of AWS's own front, which spell "message" in lower
 // case whatever the service.
 var common = map[string]bool{
-	"AccessDeniedException":               true,
 	"IncompleteSignatureException":        true,
 	"InternalFailure":                     true,
 	"InvalidSignatureException":           true,

@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -53,6 +54,21 @@ type Request struct {
 type notes struct {
 	mu      sync.Mutex
 	unknown []string
+}
+
+func (n *notes) add(unknown []string) {
+	if n == nil || len(unknown) == 0 {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.unknown = append(n.unknown, unknown...)
+}
+
+func (n *notes) list() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.unknown)
 }
 
 // Service answers the actions of one JSON 1.1 service. Its answer is an SDK
@@ -191,6 +207,7 @@ func (f *Front) answer(hr *http.Request, r *Request) answer {
 	if service == nil {
 		return f.serveHTTP(hr, r, d, handler)
 	}
+	d = json11
 	if r.Action, err = targetAction(r.Service, hr.Header.Get("X-Amz-Target")); err != nil {
 		return failed(d, err)
 	}
@@ -252,9 +269,7 @@ func (f *Front) identity(accessKey string) Identity {
 }
 
 func (f *Front) record(ctx context.Context, r Request, a answer) {
-	c := Call{Request: r, Time: f.options.Now(), Status: a.status, ErrorCode: a.code}
-	c.Unknown = r.notes.unknown
-	f.calls.add(c)
+	f.calls.add(Call{Request: r, Time: f.options.Now(), Status: a.status, ErrorCode: a.code, Unknown: r.notes.list()})
 	f.options.Logger.DebugContext(ctx, "call", "service", r.Service, "action", r.Action,
 		"caller", r.Caller.ARN, "status", a.status, "errorCode", a.code, "requestId", r.ID)
 }

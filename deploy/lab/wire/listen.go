@@ -37,14 +37,15 @@ func (f *Front) Serve(ctx context.Context, l net.Listener) error {
 		Handler:           f,
 		ReadHeaderTimeout: 10 * time.Second, // a caller that stalls must not hold a connection for ever
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if err := s.Shutdown(bounded); err != nil {
-			err = s.Close()
-			stopped <- err
+			stopped <- s.Close()
 			return
 		}
 		stopped <- nil
