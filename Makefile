@@ -1,0 +1,51 @@
+# Keytrail: SSH keys in AWS Secrets Manager, rotated and proven. `make help` lists what there is.
+# Everything that is built goes below build/; nothing outside this folder is written but Go's caches.
+
+GO      ?= go
+BUILD   := build
+SCRIPT  := rotate/fleet/host.sh
+GOFLAGS += -trimpath
+export GOFLAGS
+# The functions need none of the old RPC code: https://pkg.go.dev/github.com/aws/aws-lambda-go/lambda
+FUNCTION = CGO_ENABLED=0 $(GO) build -tags lambda.norpc -ldflags '-s -w -buildid='
+
+.DEFAULT_GOAL := help
+.PHONY: help demo lab test lint bench build package clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: build ## rotate the keys of twelve hosts on this machine, and check every claim
+	@$(BUILD)/demo --tools $(BUILD)/hosttools --function $(BUILD)/rotate --script $(SCRIPT)
+
+lab: build ## keep an AWS-compatible lab running here; LABFLAGS=--help explains its flags
+	@$(BUILD)/lab --tools $(BUILD)/hosttools --trust $(SCRIPT) $(LABFLAGS)
+
+test: ## run all tests
+	$(GO) test ./...
+
+lint: ## gofmt, vet, staticcheck, and shellcheck where it is installed
+	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPT); else echo "shellcheck is not installed: skipped"; fi
+
+bench: build ## measure speed and size
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
+
+build: ## build the function, the lab and the demo for this machine
+	@mkdir -p $(BUILD)
+	$(FUNCTION) -o $(BUILD)/rotate ./rotate/lambda
+	CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o $(BUILD)/hosttools ./deploy/lab/host/tools
+	$(GO) build -o $(BUILD)/lab ./deploy/lab/cmd
+	$(GO) build -o $(BUILD)/demo ./deploy/demo
+
+package: ## zip the function for AWS, arm64 and amd64; the same source gives the same bytes
+	@mkdir -p $(BUILD)
+	GOOS=linux GOARCH=arm64 $(FUNCTION) -o $(BUILD)/rotate-arm64/bootstrap ./rotate/lambda
+	GOOS=linux GOARCH=amd64 $(FUNCTION) -o $(BUILD)/rotate-amd64/bootstrap ./rotate/lambda
+	@$(GO) run ./deploy/cmd/package $(BUILD)/rotate-arm64.zip $(BUILD)/rotate-arm64/bootstrap
+	@$(GO) run ./deploy/cmd/package $(BUILD)/rotate-amd64.zip $(BUILD)/rotate-amd64/bootstrap
+
+clean: ## remove what was built
+	rm -rf $(BUILD)
