@@ -14,10 +14,11 @@ func clean(s string) string {
 		if b.Len() == maxComment {
 			break
 		}
-		if plain := isPlain(r); plain {
+		switch {
+		case isPlain(r):
 			b.WriteRune(r)
 			replaced = false
-		} else if !replaced {
+		case !replaced:
 			b.WriteByte('_')
 			replaced = true
 		}

@@ -44,7 +44,7 @@ func (f *Fingerprint) UnmarshalText(text []byte) error {
 }
 
 // fingerprintOf hashes the wire form of a public key.
-func fingerprintOf(blob string) Fingerprint {
-	sum := sha256.Sum256([]byte(blob))
+func fingerprintOf(blob []byte) Fingerprint {
+	sum := sha256.Sum256(blob)
 	return Fingerprint(fingerprintPrefix + base64.RawStdEncoding.EncodeToString(sum[:]))
 }

@@ -1,6 +1,7 @@
 package sshkey
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -21,15 +22,18 @@ import (
 // logged or encoded, it shows as "[redacted]".
 type PrivateKey struct {
 	redacted
-	pair *pair
+	pair sealed
 }
 
-// pair stands behind a pointer so that nothing prints it by reflection.
+// pair is what a PrivateKey holds.
 type pair struct {
 	pem    []byte
 	signer ssh.MultiAlgorithmSigner
 	public PublicKey
 }
+
+// sealed keeps a pair in a closure, where no reflection reaches it.
+type sealed func() *pair
 
 // Generate makes a key pair of type t whose private half is written in form
 // f. The comment goes into the public half, as [PublicKey.WithComment] says,
@@ -95,11 +99,8 @@ func newPrivate(key crypto.Signer, block *pem.Block, comment string) (*PrivateKe
 	if err != nil {
 		return nil, err
 	}
-	return &PrivateKey{pair: &pair{
-		pem:    pem.EncodeToMemory(block),
-		signer: signer,
-		public: public.WithComment(comment),
-	}}, nil
+	p := &pair{pem: pem.EncodeToMemory(block), signer: signer, public: public.WithComment(comment)}
+	return &PrivateKey{pair: func() *pair { return p }}, nil
 }
 
 // newSigner never signs with SHA-1: OpenSSH refuses ssh-rsa since its release 8.8.
@@ -121,10 +122,10 @@ func newSigner(key crypto.Signer) (ssh.MultiAlgorithmSigner, error) {
 
 // PEM returns the private half as a file that ssh reads: one block, with line
 // feeds and a final line end. It is the only way out; the caller owns the slice.
-func (k PrivateKey) PEM() []byte { return append([]byte(nil), k.pair.pem...) }
+func (k PrivateKey) PEM() []byte { return bytes.Clone(k.pair().pem) }
 
 // Public returns the public half.
-func (k PrivateKey) Public() PublicKey { return k.pair.public }
+func (k PrivateKey) Public() PublicKey { return k.pair().public }
 
 // Signer returns the key as SSH authentication uses it. It is redacted as
 // the key itself is, and signs for RSA with SHA-2 only.
@@ -133,12 +134,12 @@ func (k PrivateKey) Signer() ssh.Signer { return signer{pair: k.pair} }
 // signer implements ssh.MultiAlgorithmSigner without showing the key.
 type signer struct {
 	redacted
-	pair *pair
+	pair sealed
 }
 
-func (s signer) PublicKey() ssh.PublicKey { return s.pair.signer.PublicKey() }
+func (s signer) PublicKey() ssh.PublicKey { return s.pair().signer.PublicKey() }
 
-func (s signer) Algorithms() []string { return s.pair.signer.Algorithms() }
+func (s signer) Algorithms() []string { return s.pair().signer.Algorithms() }
 
 // Sign signs with the preferred algorithm: an RSA key's plain Sign would be SHA-1.
 func (s signer) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
@@ -146,5 +147,5 @@ func (s signer) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
 }
 
 func (s signer) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
-	return s.pair.signer.SignWithAlgorithm(rand, data, algorithm)
+	return s.pair().signer.SignWithAlgorithm(rand, data, algorithm)
 }

@@ -15,7 +15,7 @@ import (
 // by [ParsePublic], [ParsePrivate] or [Generate]; the zero value is no key.
 type PublicKey struct {
 	algorithm string // as in the line: "ssh-ed25519"
-	blob      string // the wire form, raw
+	blob      string // the wire form, in base64
 	comment   string // only what clean lets through
 	bits      int
 }
@@ -73,7 +73,11 @@ func publicOf(blob []byte) (PublicKey, error) {
 	if string(parsed.Marshal()) != string(blob) {
 		return PublicKey{}, errors.New("key is not in its canonical form")
 	}
-	return PublicKey{algorithm: parsed.Type(), blob: string(blob), bits: bitsOf(parsed)}, nil
+	return PublicKey{
+		algorithm: parsed.Type(),
+		blob:      base64.StdEncoding.EncodeToString(blob),
+		bits:      bitsOf(parsed),
+	}, nil
 }
 
 func isAlgorithm(name string) bool {
@@ -102,7 +106,7 @@ func bitsOf(k ssh.PublicKey) int {
 func (k PublicKey) Algorithm() string { return k.algorithm }
 
 // Blob returns the key's wire form in base64, as it stands in its line.
-func (k PublicKey) Blob() string { return base64.StdEncoding.EncodeToString([]byte(k.blob)) }
+func (k PublicKey) Blob() string { return k.blob }
 
 // Bits returns the size that ssh-keygen -l prints; zero for no key.
 func (k PublicKey) Bits() int { return k.bits }
@@ -115,7 +119,8 @@ func (k PublicKey) Fingerprint() Fingerprint {
 	if k.IsZero() {
 		return ""
 	}
-	return fingerprintOf(k.blob)
+	blob, _ := base64.StdEncoding.DecodeString(k.blob) // publicOf encoded it
+	return fingerprintOf(blob)
 }
 
 // IsZero reports whether k is no key.
@@ -139,7 +144,7 @@ func (k PublicKey) String() string {
 	if k.IsZero() {
 		return ""
 	}
-	line := k.algorithm + " " + k.Blob()
+	line := k.algorithm + " " + k.blob
 	if k.comment != "" {
 		line += " " + k.comment
 	}

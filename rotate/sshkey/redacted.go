@@ -7,9 +7,10 @@ import (
 )
 
 // redacted hides the struct that embeds it: fmt with every verb, slog, JSON
-// and every encoder of text see the one word. A field of that struct must
-// still be a pointer: fmt calls no methods on a value that it reaches through
-// an unexported field, but prints it, and of a pointer it prints the address.
+// and every encoder of text see the one word. The other fields of that struct
+// must be functions: fmt calls no methods on a value that it reaches through
+// an unexported field but prints it, and under a verb that does not fit, such
+// as %z, it prints even what a pointer points to.
 type redacted struct{}
 
 const redaction = "[redacted]"

@@ -1,0 +1,203 @@
+package sshkey_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/keytrail/keytrail/rotate/sshkey"
+)
+
+// holder is what a careless caller may print.
+type holder struct {
+	Pointer *sshkey.PrivateKey
+	Value   sshkey.PrivateKey
+	Any     any
+	List    []*sshkey.PrivateKey
+	Map     map[string]sshkey.PrivateKey
+	Signer  ssh.Signer
+
+	pointer *sshkey.PrivateKey
+	value   sshkey.PrivateKey
+	any     any
+	signer  ssh.Signer
+	inner   struct{ deep []sshkey.PrivateKey }
+}
+
+func hold(k *sshkey.PrivateKey) holder {
+	h := holder{
+		Pointer: k, Value: *k, Any: *k, List: []*sshkey.PrivateKey{k},
+		Map: map[string]sshkey.PrivateKey{"k": *k}, Signer: k.Signer(),
+		pointer: k, value: *k, any: *k, signer: k.Signer(),
+	}
+	h.inner.deep = []sshkey.PrivateKey{*k}
+	return h
+}
+
+// verbs are the verbs and flags that print values.
+var verbs = []string{"%v", "%+v", "%#v", "%s", "%+s", "%#s", "%x", "%X", "% x", "%#x", "%q", "%+q", "%#q",
+	"%d", "%c", "%U", "%t", "%e", "%b", "%o", "%200v", "%.3v"}
+
+func TestPrivateKeysPrintAsRedacted(t *testing.T) {
+	t.Parallel()
+	k := newKey(t)
+	for _, verb := range verbs {
+		for name, v := range map[string]any{"pointer": k, "value": *k, "signer": k.Signer()} {
+			if got := fmt.Sprintf(verb, v); got != "[redacted]" {
+				t.Errorf("%s of a %s shows something else than [redacted]", verb, name)
+			}
+		}
+	}
+	if got := fmt.Sprint(k, *k, []any{k}); got != "[redacted] [redacted] [[redacted]]" {
+		t.Error("Sprint shows something else than [redacted]")
+	}
+	if got := fmt.Errorf("use key: %v", k).Error(); got != "use key: [redacted]" {
+		t.Error("an error shows something else than [redacted]")
+	}
+}
+
+func TestNothingPrintsThePrivateHalf(t *testing.T) {
+	t.Parallel()
+	for _, pair := range pairs() {
+		if pair.Type == sshkey.RSA3072 || pair.Type == sshkey.RSA4096 {
+			continue
+		}
+		t.Run(string(pair.Type)+" as "+string(pair.Format), func(t *testing.T) {
+			t.Parallel()
+			k, err := sshkey.Generate(pair.Type, pair.Format, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := hold(k)
+			for _, verb := range append(verbs, "%p", "%T", "%w", "%z", "%!") {
+				for _, v := range []any{k, *k, h, &h, []holder{h}, k.Signer(), struct{ error }{errors.New("x")}} {
+					keepsSecret(t, k, verb, fmt.Sprintf(verb, v))
+				}
+			}
+			keepsSecret(t, k, "fmt.Sprintln", fmt.Sprintln(h, &h))
+			for _, v := range []any{k, *k, h, &h, map[string]any{"k": k}} {
+				keepsSecret(t, k, "JSON", encoded(json.Marshal(v)))
+				keepsSecret(t, k, "XML", encoded(xml.Marshal(v)))
+			}
+		})
+	}
+}
+
+func TestNoLogShowsThePrivateHalf(t *testing.T) {
+	t.Parallel()
+	k := newKey(t)
+	h := hold(k)
+	handlers := []struct {
+		name string
+		new  func(*bytes.Buffer) slog.Handler
+		want string
+	}{
+		{"text", func(b *bytes.Buffer) slog.Handler { return slog.NewTextHandler(b, nil) }, "k=[redacted]"},
+		{"JSON", func(b *bytes.Buffer) slog.Handler { return slog.NewJSONHandler(b, nil) }, `"k":"[redacted]"`},
+	}
+	for _, handler := range handlers {
+		t.Run(handler.name, func(t *testing.T) {
+			t.Parallel()
+			for _, v := range []any{k, *k, k.Signer()} {
+				var b bytes.Buffer
+				slog.New(handler.new(&b)).Info("key", "k", v)
+				if !strings.Contains(b.String(), handler.want) {
+					t.Errorf("%T is not logged as [redacted]", v)
+				}
+			}
+			var b bytes.Buffer
+			log := slog.New(handler.new(&b)).With("k", k).WithGroup("g").With("h", h)
+			log.Info("nested", "h", h, "p", &h, slog.Group("s", "k", k, "list", []any{k, *k}), "err", fmt.Errorf("use %v", h))
+			keepsSecret(t, k, "log", b.String())
+		})
+	}
+}
+
+func TestPrivateKeysEncodeAsRedacted(t *testing.T) {
+	t.Parallel()
+	k := newKey(t)
+	text, err := json.Marshal(map[string]any{"pointer": k, "value": *k, "signer": k.Signer()})
+	if want := `{"pointer":"[redacted]","signer":"[redacted]","value":"[redacted]"}`; string(text) != want || err != nil {
+		t.Errorf("JSON is something else than [redacted], %v", err)
+	}
+	if text, err := k.MarshalText(); string(text) != "[redacted]" || err != nil {
+		t.Errorf("text is something else than [redacted], %v", err)
+	}
+	var none *sshkey.PrivateKey
+	if got := fmt.Sprintf("%v", none); got != "<nil>" {
+		t.Errorf("no key prints as %q", got)
+	}
+}
+
+// The check of this file sees what a careless type would print.
+func TestTheCheckForLeaksFindsThem(t *testing.T) {
+	t.Parallel()
+	k := newKey(t)
+	type careless struct{ pem []byte }
+	block, _ := pem.Decode(k.PEM())
+	for _, verb := range []string{"%v", "%s", "%x", "%X", "%+v", "%#v", "%d"} {
+		if !leaks(k, fmt.Sprintf(verb, careless{k.PEM()})) {
+			t.Errorf("%s of the text passes as no leak", verb)
+		}
+		if !leaks(k, fmt.Sprintf(verb, careless{block.Bytes})) {
+			t.Errorf("%s of the bytes passes as no leak", verb)
+		}
+	}
+	// A pointer hides its struct from fmt, until a verb does not fit it.
+	type hidden struct{ inner *careless }
+	verb := "%z"
+	if !leaks(k, fmt.Sprintf(verb, hidden{&careless{k.PEM()}})) {
+		t.Error("a bad verb of a pointer passes as no leak")
+	}
+}
+
+func keepsSecret(t *testing.T, k *sshkey.PrivateKey, how, out string) {
+	t.Helper()
+	if leaks(k, out) {
+		t.Errorf("%s shows the private half", how)
+	}
+}
+
+// leaks reports whether out holds eight bytes in a row of the private form or
+// of what it encodes, in one of the spellings that printing gives them.
+func leaks(k *sshkey.PrivateKey, out string) bool {
+	block, _ := pem.Decode(k.PEM())
+	out = strings.ToLower(out)
+	for _, secret := range [][]byte{k.PEM(), block.Bytes} {
+		for run := range slices.Chunk(secret[:len(secret)/8*8], 8) {
+			for _, spelling := range []string{
+				string(run),
+				hex.EncodeToString(run),
+				fmt.Sprintf("% x", run),
+				strings.Trim(fmt.Sprint(run), "[]"),
+				strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", run), "[]byte{"), "}"),
+			} {
+				if strings.Contains(out, strings.ToLower(spelling)) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func newKey(t *testing.T) *sshkey.PrivateKey {
+	t.Helper()
+	k, err := sshkey.Generate(sshkey.Ed25519, sshkey.OpenSSH, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func encoded(b []byte, err error) string { return fmt.Sprint(string(b), err) }
