@@ -1,0 +1,286 @@
+// Package lambda runs functions as AWS Lambda does: commands in any language
+// that speak the Lambda Runtime API, a process for each sandbox, with its
+// deadline, its errors and its log. It answers Invoke and the calls that
+// describe functions.
+//
+// Versions, layers, event source mappings and memory limits do not exist here;
+// an alias is another name of the one version. A function is a program of this
+// machine and is not confined.
+package lambda
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/keytrail/keytrail/deploy/lab/wire"
+)
+
+// defaultConcurrency is the quota of a new account.
+// https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
+const defaultConcurrency = 10
+
+var errClosed = errors.New("the lab is closed")
+
+// Options of a service. Endpoint and Dir are required.
+type Options struct {
+	Account     string              // default 111122223333
+	Region      string              // default us-east-1
+	Endpoint    string              // the lab's URL, which functions get as AWS_ENDPOINT_URL
+	Dir         string              // logs are written to Dir/logs/FUNCTION/
+	Concurrency int                 // invocations at once of all functions without a reservation; default 10
+	Identify    func(wire.Identity) // is told the access key of each function
+}
+
+// Service holds the functions and their sandboxes. Make it with [New], and end
+// it with Close: no process of it outlives it.
+type Service struct {
+	options Options
+	guard   guard
+	running sync.WaitGroup // sandboxes
+	queued  sync.WaitGroup // asynchronous invocations
+
+	mu        sync.Mutex
+	closed    bool
+	closing   chan struct{}
+	functions map[string]*function
+	live      map[*sandbox]bool
+	streams   map[string][]stream // by function, oldest first
+	peaks     map[string]int64    // by function, of sandboxes that are gone
+	busy      int                 // invocations of functions without a reservation
+	freed     chan struct{}       // closed and replaced when an invocation ends
+}
+
+// function is one configuration of a function.
+type function struct {
+	Function
+	modified time.Time
+	idle     []*sandbox // the last one used is used next
+	busy     int
+}
+
+// New returns a service without functions.
+func New(o Options) *Service {
+	o.Account = cmp.Or(o.Account, "111122223333")
+	o.Region = cmp.Or(o.Region, "us-east-1")
+	o.Concurrency = cmp.Or(o.Concurrency, defaultConcurrency)
+	if o.Identify == nil {
+		o.Identify = func(wire.Identity) {}
+	}
+	return &Service{
+		options:   o,
+		closing:   make(chan struct{}),
+		functions: map[string]*function{},
+		live:      map[*sandbox]bool{},
+		streams:   map[string][]stream{},
+		peaks:     map[string]int64{},
+		freed:     make(chan struct{}),
+	}
+}
+
+// AddFunction adds a function, or replaces the one of that name: what is under
+// way ends as it began, later invocations have the new configuration.
+func (s *Service) AddFunction(f Function) error {
+	f, err := f.complete()
+	if err != nil {
+		return err
+	}
+	s.options.Identify(s.options.identity(f))
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return errClosed
+	}
+	var stale []*sandbox
+	if old := s.functions[f.Name]; old != nil {
+		stale, old.idle = old.idle, nil
+	}
+	s.functions[f.Name] = &function{Function: f, modified: time.Now()}
+	s.mu.Unlock()
+	killAll(stale)
+	return nil
+}
+
+// ARN returns the ARN of a function, whether it exists or not.
+func (s *Service) ARN(name string) string { return s.options.functionARN(name, "") }
+
+// Process is a live sandbox.
+type Process struct {
+	Function  string
+	PID       int    // also the number of its process group
+	RequestID string // of the invocation under way, "" when there is none
+}
+
+// Processes returns the live sandboxes by function and process id.
+func (s *Service) Processes() []Process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []Process
+	for b := range s.live {
+		list = append(list, Process{Function: b.function.Name, PID: b.pid(), RequestID: b.api.requestID()})
+	}
+	slices.SortFunc(list, func(x, y Process) int {
+		return cmp.Or(strings.Compare(x.Function, y.Function), x.PID-y.PID)
+	})
+	return list
+}
+
+// Kill ends all sandboxes of a function, at once and whatever they do. When it
+// returns, nothing of them runs any more.
+func (s *Service) Kill(name string) { killAll(s.sandboxes(name)) }
+
+// PeakRSS returns the largest resident set, in bytes, that a sandbox of the
+// function has had: on Linux as of the end of each invocation, elsewhere of
+// sandboxes that are gone.
+func (s *Service) PeakRSS(name string) int64 {
+	s.mu.Lock()
+	peak := s.peaks[name]
+	s.mu.Unlock()
+	for _, b := range s.sandboxes(name) {
+		peak = max(peak, b.observe(0))
+	}
+	return peak
+}
+
+// Logs returns what all sandboxes of a function have logged since the service
+// began, oldest sandbox first.
+func (s *Service) Logs(name string) (string, error) {
+	s.mu.Lock()
+	streams := slices.Clone(s.streams[name])
+	s.mu.Unlock()
+	return readAll(streams)
+}
+
+// Wait returns when no asynchronous invocation is queued or under way.
+func (s *Service) Wait() { s.queued.Wait() }
+
+// Close ends all sandboxes and refuses new work. It returns when no process
+// and no goroutine of the service is left.
+func (s *Service) Close() error {
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		close(s.closing)
+	}
+	all := slices.Collect(maps.Keys(s.live))
+	s.mu.Unlock()
+	killAll(all)
+	s.queued.Wait()
+	s.running.Wait()
+	return s.guard.close()
+}
+
+// killAll kills sandboxes side by side.
+func killAll(list []*sandbox) {
+	for _, b := range list {
+		killGroup(b.pid())
+	}
+	for _, b := range list {
+		b.kill()
+	}
+}
+
+func (s *Service) sandboxes(name string) []*sandbox {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []*sandbox
+	for b := range s.live {
+		if b.function.Name == name {
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
+// forget takes a sandbox that has ended off the lists.
+func (s *Service) forget(b *sandbox) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.live, b)
+	f := b.function
+	f.idle = slices.DeleteFunc(f.idle, func(c *sandbox) bool { return c == b })
+	s.peaks[f.Name] = max(s.peaks[f.Name], b.observe(0))
+}
+
+// takeIdle returns the sandbox of a function that was used last, or nil.
+func (s *Service) takeIdle(f *function) *sandbox {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(f.idle)
+	if n == 0 {
+		return nil
+	}
+	b := f.idle[n-1]
+	f.idle = f.idle[:n-1]
+	return b
+}
+
+// putBack keeps a sandbox for the next invocation. One whose function was
+// replaced meanwhile has none to wait for.
+func (s *Service) putBack(b *sandbox) {
+	s.mu.Lock()
+	f := b.function
+	current := s.functions[f.Name] == f
+	if current && s.live[b] {
+		f.idle = append(f.idle, b)
+	}
+	s.mu.Unlock()
+	if !current {
+		b.kill()
+	}
+}
+
+// newStream creates the log of a new sandbox.
+func (s *Service) newStream(name string) (stream, error) {
+	log, err := newStream(filepath.Join(s.options.Dir, "logs", name), time.Now())
+	if err != nil {
+		return stream{}, fmt.Errorf("log of function %s: %w", name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.streams[name] = append(s.streams[name], log)
+	return log, nil
+}
+
+// admit counts an invocation in, if the limits allow it; it is counted out by
+// the function that it returns. With wait it waits until they do.
+func (s *Service) admit(ctx context.Context, f *function, wait bool) (leave func(), err error) {
+	count, limit, reason := &s.busy, s.options.Concurrency, "ConcurrentInvocationLimitExceeded"
+	if f.Concurrency > 0 {
+		count, limit, reason = &f.busy, f.Concurrency, "ReservedFunctionConcurrentInvocationLimitExceeded"
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for *count >= limit {
+		if !wait {
+			return nil, throttled(reason)
+		}
+		freed := s.freed
+		s.mu.Unlock()
+		select {
+		case <-freed:
+			s.mu.Lock()
+		case <-s.closing:
+			s.mu.Lock()
+			return nil, errClosed
+		case <-ctx.Done():
+			s.mu.Lock()
+			return nil, ctx.Err()
+		}
+	}
+	*count++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		*count--
+		close(s.freed)
+		s.freed = make(chan struct{})
+	}, nil
+}
