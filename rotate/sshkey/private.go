@@ -129,7 +129,7 @@ func (k PrivateKey) Public() PublicKey { return k.pair().public }
 
 // Signer returns the key as SSH authentication uses it. It is redacted as
 // the key itself is, and signs for RSA with SHA-2 only.
-func (k PrivateKey) Signer() ssh.Signer { return signer{pair: k.pair} }
+func (k PrivateKey) Signer() ssh.MultiAlgorithmSigner { return signer{pair: k.pair} }
 
 // signer implements ssh.MultiAlgorithmSigner without showing the key.
 type signer struct {
