@@ -111,6 +111,13 @@ func (s *Service) AddFunction(f Function) error {
 // ARN returns the ARN of a function, whether it exists or not.
 func (s *Service) ARN(name string) string { return s.options.functionARN(name, "") }
 
+// Has tells whether there is a function of that name, partial ARN or ARN, with
+// that alias if it has a qualifier.
+func (s *Service) Has(name string) bool {
+	_, _, err := s.resolve(name, "")
+	return err == nil
+}
+
 // Process is a live sandbox.
 type Process struct {
 	Function  string

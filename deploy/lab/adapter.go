@@ -1,0 +1,56 @@
+package lab
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"github.com/keytrail/keytrail/deploy/lab/host"
+	"github.com/keytrail/keytrail/deploy/lab/lambda"
+	"github.com/keytrail/keytrail/deploy/lab/secretsmanager"
+	"github.com/keytrail/keytrail/deploy/lab/ssm"
+)
+
+// invoker is Lambda as Secrets Manager sees it.
+type invoker struct{ service *lambda.Service }
+
+func (i invoker) Invoke(ctx context.Context, functionARN string, payload []byte) (secretsmanager.InvokeResult, error) {
+	r, err := i.service.Invoke(ctx, functionARN, payload)
+	return secretsmanager.InvokeResult{Payload: r.Payload, FunctionError: r.FunctionError}, err
+}
+
+// nodes returns all hosts as Systems Manager sees them.
+func (l *Lab) nodes() []ssm.Node {
+	hosts := l.Hosts()
+	list := make([]ssm.Node, len(hosts))
+	for i, h := range hosts {
+		list[i] = node{h}
+	}
+	return list
+}
+
+// node is a host as Systems Manager sees it.
+type node struct{ host *host.Host }
+
+func (n node) ID() string { return n.host.ID() }
+
+func (n node) Info() ssm.Info {
+	i := n.host.Info()
+	return ssm.Info{
+		Name:            i.Name,
+		ComputerName:    i.ComputerName,
+		ResourceType:    types.ResourceType(i.ResourceType),
+		PlatformType:    types.PlatformType(i.PlatformType),
+		PlatformName:    i.PlatformName,
+		PlatformVersion: i.PlatformVersion,
+		AgentVersion:    i.AgentVersion,
+		IPAddress:       i.IPAddress,
+		Tags:            i.Tags,
+		State:           ssm.State(i.State),
+	}
+}
+
+func (n node) Run(ctx context.Context, s ssm.Script) ssm.Output {
+	out := n.host.Run(ctx, host.Script{Text: s.Text, Env: s.Env, Timeout: s.Timeout})
+	return ssm.Output{Stdout: out.Stdout, Stderr: out.Stderr, ExitCode: out.ExitCode, TimedOut: out.TimedOut}
+}

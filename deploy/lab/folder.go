@@ -1,0 +1,54 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// folder is what a lab writes below. It is locked while the lab runs, so that
+// two labs never share one.
+type folder struct {
+	path      string
+	temporary bool
+	lock      *os.File
+}
+
+// openFolder makes the folder if it is missing, with "hosts" and "secrets" in
+// it, for nobody else to read.
+func openFolder(path string) (*folder, error) {
+	f := &folder{path: path}
+	var err error
+	if path == "" {
+		f.temporary = true
+		if f.path, err = os.MkdirTemp("", "keytrail-lab-"); err != nil {
+			return nil, err
+		}
+	}
+	if f.path, err = filepath.Abs(f.path); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"hosts", "secrets"} {
+		if err := os.MkdirAll(filepath.Join(f.path, name), 0o700); err != nil {
+			return nil, err
+		}
+	}
+	if f.lock, err = os.OpenFile(filepath.Join(f.path, "lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another lab runs in the folder %s: %w", f.path, err), f.lock.Close())
+	}
+	return f, nil
+}
+
+// close gives the folder up, and removes a temporary one.
+func (f *folder) close() error {
+	err := f.lock.Close()
+	if f.temporary {
+		err = errors.Join(err, os.RemoveAll(f.path))
+	}
+	return err
+}

@@ -1,0 +1,317 @@
+// Package lab is an AWS-compatible engine on this machine: Secrets Manager,
+// Systems Manager and Lambda behind one address on loopback, and hosts whose
+// files a person can look into. It starts and ends them together and gives
+// them one account, one Region and one clock; how each behaves stands in the
+// packages below this one.
+//
+// It speaks wire protocols only, and imports nothing of what is run in it.
+package lab
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/keytrail/keytrail/deploy/lab/host"
+	"github.com/keytrail/keytrail/deploy/lab/lambda"
+	"github.com/keytrail/keytrail/deploy/lab/secretsmanager"
+	"github.com/keytrail/keytrail/deploy/lab/ssm"
+	"github.com/keytrail/keytrail/deploy/lab/wire"
+)
+
+// tickInterval is how often Secrets Manager looks at its schedules. Rotation
+// windows are hours long.
+const tickInterval = time.Minute
+
+// startersAtOnce bounds the hosts that are made at the same time.
+const startersAtOnce = 8
+
+// Options of a lab. The zero value is one without hosts and functions.
+type Options struct {
+	// Dir is the folder that everything is written below. It is made when it
+	// is missing, and what stands in it from an earlier run is taken up
+	// again. "" is a temporary folder that Close removes.
+	Dir     string
+	Address string           // IP address and port, on loopback; default 127.0.0.1:0
+	Account string           // default 111122223333
+	Region  string           // default us-east-1
+	Now     func() time.Time // the lab's clock; default time.Now. Time-outs of processes are real
+
+	Tools   string        // path of the hosts' multi-call program
+	Trusted []string      // script bodies that run under the machine's own shell
+	Hosts   []host.Spec   // those that the folder does not have already are made
+	Latency time.Duration // of each script, for hosts that name none
+
+	Functions   []lambda.Function
+	Concurrency int // invocations at once of functions without a reservation; default 10
+
+	Retries    int           // of a failed rotation; AWS documents neither number
+	RetryDelay time.Duration // between them
+	Linger     time.Duration // how long a secret deleted by force can be described
+
+	// Throttle limits calls: "ssm:SendCommand" to so many a second.
+	Throttle map[string]float64
+	// SSM has the finer settings of Systems Manager. Account, Region, Now,
+	// Nodes, Logger and Seed in it are the lab's.
+	SSM ssm.Options
+
+	Seed   uint64 // of everything that AWS makes up; the same seed and calls give the same ids
+	Logger *slog.Logger
+	Emit   func(secretsmanager.Event) // is told of every service event; it must not call the lab
+}
+
+// Lab is a running lab. Make it with [Start]; end it with Close.
+type Lab struct {
+	options Options
+	url     string
+	front   *wire.Front
+	secrets *secretsmanager.Service
+	ssm     *ssm.Service
+	lambda  *lambda.Service
+	machine host.Machine
+	folder  *folder
+	stop    context.CancelFunc // of the goroutines below
+	group   errgroup.Group     // server and clock
+	closing func() error
+
+	mu     sync.Mutex
+	hosts  map[string]*host.Host
+	closed bool
+}
+
+// Start starts a lab. It runs until Close, or until the context ends.
+func Start(ctx context.Context, o Options) (*Lab, error) {
+	o.Address = cmp.Or(o.Address, "127.0.0.1:0")
+	o.Account = cmp.Or(o.Account, "111122223333")
+	o.Region = cmp.Or(o.Region, "us-east-1")
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	f, err := openFolder(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := wire.Listen(o.Address)
+	if err != nil {
+		return nil, errors.Join(err, f.close())
+	}
+	l := &Lab{
+		options: o,
+		url:     "http://" + listener.Addr().String(),
+		folder:  f,
+		machine: host.Machine{Tools: o.Tools, Trusted: o.Trusted},
+		hosts:   map[string]*host.Host{},
+	}
+	l.closing = sync.OnceValue(l.close)
+	if err := l.start(listener); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	context.AfterFunc(ctx, func() { _ = l.Close() })
+	return l, nil
+}
+
+// start makes the services, then what they are about.
+func (l *Lab) start(listener net.Listener) error {
+	if err := l.serve(listener); err != nil {
+		return err
+	}
+	for _, f := range l.options.Functions {
+		if err := l.AddFunction(f); err != nil {
+			return err
+		}
+	}
+	if err := l.openHosts(); err != nil {
+		return err
+	}
+	for name, rate := range l.options.Throttle {
+		service, action, ok := strings.Cut(name, ":")
+		if !ok || rate <= 0 {
+			return fmt.Errorf("throttle %s to %g calls a second: want SERVICE:ACTION and more than 0", name, rate)
+		}
+		l.front.Inject(wire.Fault{Match: wire.Action(service, action), Do: wire.Limit(rate, l.options.Now)})
+	}
+	return nil
+}
+
+// serve makes the services and has them answer.
+func (l *Lab) serve(listener net.Listener) error {
+	o := l.options
+	ctx, stop := context.WithCancel(context.Background())
+	l.stop = stop
+	l.front = wire.New(wire.Options{Account: o.Account, Region: o.Region, Now: o.Now, Logger: o.Logger, Seed: o.Seed})
+	l.lambda = lambda.New(lambda.Options{
+		Account: o.Account, Region: o.Region, Endpoint: l.url, Dir: l.Dir(),
+		Concurrency: o.Concurrency, Identify: l.front.AddIdentity,
+	})
+	s := o.SSM
+	s.Account, s.Region, s.Now, s.Logger, s.Seed, s.Nodes = o.Account, o.Region, o.Now, o.Logger, o.Seed, l.nodes
+	l.ssm = ssm.New(s)
+	var err error
+	l.secrets, err = secretsmanager.New(secretsmanager.Options{
+		Account: o.Account, Region: o.Region, Now: o.Now, Seed: o.Seed, Dir: filepath.Join(l.Dir(), "secrets"),
+		Invoker: invoker{l.lambda}, MayInvoke: l.lambda.Has, Emit: o.Emit,
+		Retries: o.Retries, RetryDelay: o.RetryDelay, Linger: o.Linger,
+	})
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	l.front.Handle("secretsmanager", l.secrets)
+	l.front.Handle("ssm", l.ssm)
+	l.front.HandleHTTP("lambda", l.lambda.Handler())
+	l.group.Go(func() error { return l.front.Serve(ctx, listener) })
+	l.group.Go(func() error { return l.tick(ctx) })
+	return nil
+}
+
+// tick has Secrets Manager do what is due, from the first moment on.
+func (l *Lab) tick(ctx context.Context) error {
+	t := time.NewTicker(tickInterval)
+	defer t.Stop()
+	for {
+		l.secrets.Tick(l.options.Now())
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// URL returns the address of all services.
+func (l *Lab) URL() string { return l.url }
+
+// Dir returns the folder that everything is written below.
+func (l *Lab) Dir() string { return l.folder.path }
+
+// Front returns what stands before all services: recorded calls, faults.
+func (l *Lab) Front() *wire.Front { return l.front }
+
+// Secrets returns Secrets Manager.
+func (l *Lab) Secrets() *secretsmanager.Service { return l.secrets }
+
+// SSM returns Systems Manager.
+func (l *Lab) SSM() *ssm.Service { return l.ssm }
+
+// Lambda returns Lambda.
+func (l *Lab) Lambda() *lambda.Service { return l.lambda }
+
+// AddFunction adds a function, or replaces the one of that name.
+func (l *Lab) AddFunction(f lambda.Function) error { return l.lambda.AddFunction(f) }
+
+// AddHost makes a host while the lab runs.
+func (l *Lab) AddHost(s host.Spec) (*host.Host, error) {
+	s.Switches.Latency = cmp.Or(s.Switches.Latency, host.Duration(l.options.Latency))
+	h, err := host.New(filepath.Join(l.Dir(), "hosts", s.ID), s, l.machine)
+	if err != nil {
+		return nil, err
+	}
+	return h, l.register(h)
+}
+
+// register makes a host known, unless the lab was closed meanwhile.
+func (l *Lab) register(h *host.Host) error {
+	l.mu.Lock()
+	closed := l.closed
+	if !closed {
+		l.hosts[h.ID()] = h
+	}
+	l.mu.Unlock()
+	if closed {
+		return errors.Join(errors.New("the lab is closed"), h.Close())
+	}
+	l.ssm.Wake()
+	return nil
+}
+
+// openHosts starts the hosts of the folder, and makes those that it lacks.
+func (l *Lab) openHosts() error {
+	dir := filepath.Join(l.Dir(), "hosts")
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	var group errgroup.Group
+	group.SetLimit(startersAtOnce)
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		group.Go(func() error {
+			h, err := host.Open(filepath.Join(dir, e.Name()), l.machine)
+			if err != nil {
+				return err
+			}
+			return l.register(h)
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	group = errgroup.Group{}
+	group.SetLimit(startersAtOnce)
+	for _, s := range l.options.Hosts {
+		if l.Host(s.ID) == nil {
+			group.Go(func() error {
+				_, err := l.AddHost(s)
+				return err
+			})
+		}
+	}
+	return group.Wait()
+}
+
+// Hosts returns the hosts by id.
+func (l *Lab) Hosts() []*host.Host {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := make([]*host.Host, 0, len(l.hosts))
+	for _, h := range l.hosts {
+		list = append(list, h)
+	}
+	slices.SortFunc(list, func(x, y *host.Host) int { return strings.Compare(x.ID(), y.ID()) })
+	return list
+}
+
+// Host returns the host with an id, nil if there is none.
+func (l *Lab) Host(id string) *host.Host {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.hosts[id]
+}
+
+// Close ends the lab. When it returns, no process, listener or goroutine of it
+// is left; its folder is, unless it was a temporary one.
+func (l *Lab) Close() error { return l.closing() }
+
+// close ends what makes calls before what answers them.
+func (l *Lab) close() error {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	var errs []error
+	if l.secrets != nil {
+		l.secrets.Close()
+	}
+	errs = append(errs, l.lambda.Close())
+	l.ssm.Close()
+	l.stop()
+	errs = append(errs, l.group.Wait())
+	for _, h := range l.Hosts() {
+		errs = append(errs, h.Close())
+	}
+	return errors.Join(append(errs, l.folder.close())...)
+}
