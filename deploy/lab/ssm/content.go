@@ -180,7 +180,7 @@ func malformed(text string, err error) string {
 	}
 	before := text[:min(offset, len(text))]
 	line := strings.Count(before, "\n")
-	return fmt.Sprintf("JSON not well-formed. at Line: %d, Column: %d", line+1, len(before)-strings.LastIndex(before, "\n"))
+	return fmt.Sprintf("JSON not well-formed. at Line: %d, Column: %d", line+1, len(before)-strings.LastIndex(before, "\n")-1)
 }
 
 // platforms returns the platforms that some step can run on.

@@ -87,10 +87,14 @@ func instanceFilters(in *awsssm.DescribeInstanceInformationInput) ([]instanceFil
 		enum(c, "instanceInformationFilterList.member.key", f.Key, f.Key.Values())
 		list = append(list, instanceFilter{string(f.Key), f.ValueSet})
 	}
-	for _, f := range list {
-		c.required("filters.member.key", f.key != "")
-		c.required("filters.member.values", f.values != nil)
-		c.size("filters.member.values", f.values, 1, 100)
+	for k, f := range list {
+		member := fmt.Sprintf("filters.%d.member", k+1)
+		c.required(member+".key", f.key != "")
+		c.required(member+".values", f.values != nil)
+		c.size(member+".values", f.values, 1, 100)
+		if slices.Contains(f.values, "") {
+			c.add("'["+strings.Join(f.values, ", ")+"]'", member+".values", "Member must satisfy constraint: [Member must have length greater than or equal to 1]")
+		}
 	}
 	if len(in.Filters) > 0 && len(in.InstanceInformationFilterList) > 0 {
 		return nil, errValidation("Filters and InstanceInformationFilterList can't both be specified.")

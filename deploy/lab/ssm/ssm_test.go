@@ -222,3 +222,93 @@ func failure(t *testing.T, err error) string {
 	}
 	return e.ErrorCode() + ": " + e.ErrorMessage()
 }
+
+func TestThrottling(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := start(t, fleet(1), ssm.Options{Rate: map[string]float64{"ListCommands": 2}})
+		list := func() string {
+			if _, err := l.ListCommands(t.Context(), &awsssm.ListCommandsInput{}); err != nil {
+				return failure(t, err)
+			}
+			return ""
+		}
+		const refused = "ThrottlingException: Rate exceeded"
+		got := []string{list(), list(), list()}
+		time.Sleep(500 * time.Millisecond)
+		got = append(got, list(), list())
+		if want := []string{"", "", refused, "", refused}; !slices.Equal(got, want) {
+			t.Errorf("answers are %q, want %q", got, want)
+		}
+		if _, err := l.ListCommandInvocations(t.Context(), &awsssm.ListCommandInvocationsInput{}); err != nil {
+			t.Errorf("another action: %v", err)
+		}
+	})
+}
+
+// TestOverTCP is the one test in which the SDK sees a network.
+func TestOverTCP(t *testing.T) {
+	t.Parallel()
+	nodes := fleet(50)
+	ran := make(chan string, len(nodes))
+	for _, n := range nodes {
+		n.run = func(context.Context, ssm.Script) ssm.Output {
+			ran <- n.id
+			return ssm.Output{Stdout: "hello"}
+		}
+	}
+	l := start(t, nodes, ssm.Options{})
+	server := httptest.NewServer(l.front)
+	t.Cleanup(server.Close)
+	l.Client = client(server.Client(), server.URL)
+	c := l.send(shell(nodes...))
+	for range nodes {
+		<-ran
+	}
+	for *l.command(*c.CommandId).StatusDetails == "InProgress" {
+	}
+	for id, i := range l.invocations(*c.CommandId) {
+		if *i.StatusDetails != "Success" || *i.CommandPlugins[0].Output != "hello" {
+			t.Errorf("%s: %s, %q", id, *i.StatusDetails, *i.CommandPlugins[0].Output)
+		}
+	}
+}
+
+func BenchmarkCommandOn50Nodes(b *testing.B) {
+	var nodes []ssm.Node
+	for _, n := range fleet(50) {
+		nodes = append(nodes, n)
+	}
+	s := ssm.New(ssm.Options{Nodes: func() []ssm.Node { return nodes }})
+	defer s.Close()
+	front := wire.New(wire.Options{})
+	front.Handle("ssm", s)
+	server := httptest.NewServer(front)
+	defer server.Close()
+	c := client(server.Client(), server.URL)
+	in := shell()
+	for _, n := range nodes {
+		in.InstanceIds = append(in.InstanceIds, n.ID())
+	}
+	polls := 0
+	for b.Loop() {
+		out, err := c.SendCommand(b.Context(), in)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for done := 0; done < len(nodes); {
+			polls++
+			page, err := c.ListCommandInvocations(b.Context(), &awsssm.ListCommandInvocationsInput{CommandId: out.Command.CommandId, Details: true})
+			if err != nil {
+				b.Fatal(err)
+			}
+			done = 0
+			for _, i := range page.CommandInvocations {
+				if i.Status == types.CommandInvocationStatusSuccess {
+					done++
+				}
+			}
+		}
+	}
+	b.ReportMetric(float64(polls)/b.Elapsed().Seconds(), "polls/s")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commands/s")
+}
