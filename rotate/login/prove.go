@@ -37,7 +37,7 @@ type Limits struct {
 
 const (
 	// DefaultParallel keeps a thousand hosts within seconds and the memory of
-	// a small Lambda function: a login holds about 100 KB while it runs.
+	// a small Lambda function: a login takes less than 100 KB while it runs.
 	DefaultParallel = 64
 	// DefaultDial leaves room for two lost SYN packets, which are repeated
 	// after 1 s and 3 s.
