@@ -30,23 +30,7 @@ func (s *Service) describeInstanceInformation(_ wire.Identity, in *awsssm.Descri
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	nodes := slices.Clone(s.options.Nodes())
-	slices.SortFunc(nodes, func(a, b Node) int { return strings.Compare(a.ID(), b.ID()) })
-	infos := map[string]Info{}
-	var managed []Node // also those that run no more: naming one is no error
-	for _, n := range nodes {
-		info := n.Info()
-		if info.State == Unmanaged || info.State == Terminated {
-			continue
-		}
-		managed = append(managed, n)
-		infos[n.ID()] = info
-		if info.State == Online {
-			s.seen[n.ID()] = s.options.Now()
-		}
-	}
+	nodes, infos := s.managed(filters)
 	for _, f := range filters {
 		if f.key != "InstanceIds" {
 			continue
@@ -56,7 +40,7 @@ func (s *Service) describeInstanceInformation(_ wire.Identity, in *awsssm.Descri
 			return nil, errUnknownInstances(unknown)
 		}
 	}
-	found := slices.DeleteFunc(managed, func(n Node) bool {
+	found := slices.DeleteFunc(nodes, func(n Node) bool {
 		info := infos[n.ID()]
 		return info.State == Stopped || slices.ContainsFunc(filters, func(f instanceFilter) bool { return !f.lets(n, info) })
 	})
@@ -68,10 +52,31 @@ func (s *Service) describeInstanceInformation(_ wire.Identity, in *awsssm.Descri
 		return nil, err
 	}
 	out := &awsssm.DescribeInstanceInformationOutput{InstanceInformationList: []types.InstanceInformation{}, NextToken: next}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, n := range page {
 		out.InstanceInformationList = append(out.InstanceInformationList, s.describeInstance(n, infos[n.ID()]))
 	}
 	return out, nil
+}
+
+// managed returns what SSM knows of, in the order of the ids, with those that
+// do not run at the moment: naming one of them is no error. If ids are asked
+// for, the other nodes are not looked at.
+func (s *Service) managed(filters []instanceFilter) ([]Node, map[string]Info) {
+	var nodes []Node
+	infos := map[string]Info{}
+	for _, n := range s.options.Nodes() {
+		if slices.ContainsFunc(filters, func(f instanceFilter) bool { return f.key == "InstanceIds" && !slices.Contains(f.values, n.ID()) }) {
+			continue
+		}
+		if info := n.Info(); info.State != Unmanaged && info.State != Terminated {
+			nodes = append(nodes, n)
+			infos[n.ID()] = info
+		}
+	}
+	slices.SortFunc(nodes, func(a, b Node) int { return strings.Compare(a.ID(), b.ID()) })
+	return nodes, infos
 }
 
 // instanceFilters checks a request and brings both kinds of filter into one
@@ -173,6 +178,9 @@ func ping(i Info) types.PingStatus {
 }
 
 func (s *Service) describeInstance(n Node, i Info) types.InstanceInformation {
+	if i.State == Online {
+		s.seen[n.ID()] = s.options.Now()
+	}
 	last, ok := s.seen[n.ID()]
 	if !ok {
 		last = s.started

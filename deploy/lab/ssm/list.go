@@ -215,22 +215,25 @@ func (s *Service) getCommandInvocation(_ wire.Identity, in *awsssm.GetCommandInv
 	if c == nil || !s.visible(c) || c.on(*in.InstanceId) == nil {
 		return nil, errNoInvocation()
 	}
-	i := c.on(*in.InstanceId)
 	step := slices.IndexFunc(c.content.steps, func(st step) bool { return in.PluginName == nil || st.name == *in.PluginName })
 	if step < 0 || in.PluginName == nil && len(c.content.steps) > 1 {
 		return nil, errPluginName()
 	}
-	p := plugin{name: c.content.steps[step].name, code: notStarted}
+	return c.on(*in.InstanceId).report(step), nil
+}
+
+// report is one step of an invocation in full.
+func (i *invocation) report(step int) *awsssm.GetCommandInvocationOutput {
+	c := i.command.describe()
+	p, d := plugin{name: i.command.content.steps[step].name, detail: pending, code: notStarted}, i.detail
 	if len(i.plugins) > step {
 		p = i.plugins[step]
 	}
-	d := i.detail
-	if p.detail.done() && p.detail != "" {
+	if p.detail.done() {
 		d = p.detail
 	}
-	about := c.describe()
 	out := &awsssm.GetCommandInvocationOutput{
-		CommandId: &c.id, InstanceId: &i.id, Comment: about.Comment, DocumentName: about.DocumentName, DocumentVersion: about.DocumentVersion,
+		CommandId: c.CommandId, InstanceId: &i.id, Comment: c.Comment, DocumentName: c.DocumentName, DocumentVersion: c.DocumentVersion,
 		PluginName: &p.name, ResponseCode: int32(p.code), Status: d.invocation(), StatusDetails: new(string(d)),
 		ExecutionStartDateTime: new(""), ExecutionEndDateTime: new(""), ExecutionElapsedTime: new(""),
 		StandardOutputContent: new(""), StandardOutputUrl: new(""), StandardErrorContent: new(""), StandardErrorUrl: new(""),
@@ -239,7 +242,7 @@ func (s *Service) getCommandInvocation(_ wire.Identity, in *awsssm.GetCommandInv
 	if !p.start.IsZero() {
 		out.ExecutionStartDateTime = new(p.start.UTC().Format(stamp))
 	}
-	if p.detail.done() && p.detail != "" {
+	if p.detail.done() {
 		// All recorded answers give the start as the end as well; only the
 		// elapsed time is right.
 		out.ExecutionEndDateTime = out.ExecutionStartDateTime
@@ -247,9 +250,10 @@ func (s *Service) getCommandInvocation(_ wire.Identity, in *awsssm.GetCommandInv
 		out.StandardOutputContent = new(cut(p.stdout, stdoutLimit))
 		out.StandardErrorContent = new(cut(p.stderr, stderrLimit))
 	}
-	return out, nil
+	return out
 }
 
+// stamp is the form of ExecutionStartDateTime.
 const stamp = "2006-01-02T15:04:05.000Z"
 
 // elapsed writes a duration as AWS does: PT0.091S, PT1M2.5S.

@@ -165,17 +165,20 @@ func (s *Service) named(caller wire.Identity, d *content, in *awsssm.SendCommand
 			ids = append(ids, t.Values...)
 		}
 	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
 	nodes := map[string]Node{}
 	for _, n := range s.options.Nodes() {
 		nodes[n.ID()] = n
 	}
 	var list []Node
-	for _, id := range ids {
+	for k, id := range ids {
 		n := nodes[id]
-		if n == nil {
+		switch {
+		case n == nil:
 			return nil, errInstancesNotValid()
-		}
-		if slices.Contains(list, n) {
+		case slices.Contains(ids[:k], id):
 			return nil, errDuplicateInstance()
 		}
 		list = append(list, n)

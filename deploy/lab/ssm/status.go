@@ -2,10 +2,11 @@ package ssm
 
 import "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
-// Detail is the StatusDetails of a command or an invocation.
+// detail is the StatusDetails of a command or an invocation, spelled as on the
+// wire: without the spaces that the documentation prints.
 type detail string
 
-// Details of invocations; commands have the last four as well.
+// Details of invocations, and three that only commands have.
 const (
 	pending           detail = "Pending"
 	inProgress        detail = "InProgress"
