@@ -37,6 +37,9 @@ func (i *invocation) begin(log stream) {
 
 // end closes an invocation's part of the log, and returns its last 4 KB.
 func (i *invocation) end(log stream, a answer, init time.Duration, memoryMB int, peak int64) []byte {
+	if i.begun.IsZero() { // the sandbox never took it
+		i.begin(log)
+	}
 	took := time.Since(i.begun)
 	if a.note != "" {
 		log.printf("%s", a.note)

@@ -122,15 +122,15 @@ func (s *Service) initialise(ctx context.Context, f *function, i *invocation, lo
 	b, err := s.initialiseOnce(ctx, f, i, log, initLimit)
 	took := time.Since(begun)
 	i.deadline = time.Now().Add(f.Timeout)
-	first, failed := errors.AsType[*failure](err)
-	if !failed {
+	first, again := errors.AsType[*failure](err)
+	if !again {
 		return b, took, err
 	}
 	log.printf("INIT_REPORT Init Duration: %s\tPhase: init%s", milliseconds(took), first.status)
 
 	begun = time.Now()
 	b, err = s.initialiseOnce(ctx, f, i, log, f.Timeout)
-	if second, failed := errors.AsType[*failure](err); failed {
+	if second, ok := errors.AsType[*failure](err); ok {
 		log.printf("INIT_REPORT Init Duration: %s\tPhase: invoke%s", milliseconds(time.Since(begun)), second.status)
 		i.begin(log)
 		i.begun = begun
@@ -160,7 +160,7 @@ var reference = regexp.MustCompile(`^(?:arn:aws[a-zA-Z-]*:lambda:([a-z0-9-]+):)?
 // resolve finds a function, and the ARN by which it was called.
 func (s *Service) resolve(name, qualifier string) (f *function, arn string, err error) {
 	m := reference.FindStringSubmatch(name)
-	if m == nil || len(name) > 140 {
+	if m == nil || len(name) > 170 {
 		return nil, "", &wire.Error{Code: "ValidationException", Message: "1 validation error detected: Value '" + name +
 			"' at 'functionName' failed to satisfy constraint: Member must satisfy regular expression pattern: " +
 			`(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?`}
@@ -187,8 +187,8 @@ func (s *Service) resolve(name, qualifier string) (f *function, arn string, err 
 
 // checkPayload returns the event that the function gets.
 func checkPayload(payload []byte, limit int) ([]byte, error) {
-	switch payload = bytes.TrimSpace(payload); {
-	case len(payload) == 0:
+	switch {
+	case len(bytes.TrimSpace(payload)) == 0:
 		return []byte("{}"), nil
 	case len(payload) > limit:
 		return nil, &wire.Error{Code: "RequestTooLargeException", Status: http.StatusRequestEntityTooLarge,

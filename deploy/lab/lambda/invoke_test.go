@@ -242,10 +242,7 @@ func TestEnvironment(t *testing.T) {
 
 func TestInitialisation(t *testing.T) {
 	t.Parallel()
-	garbage := filepath.Join(t.TempDir(), "garbage")
-	if err := os.WriteFile(garbage, []byte{0, 1, 2}, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	garbage := filepath.Join(programs, "garbage")
 	tests := []struct {
 		name    string
 		command []string

@@ -36,6 +36,12 @@ func buildAndRun(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "build the functions:", err)
 		return 1
 	}
+	// Written before any test starts a process: a child between fork and exec
+	// would have the file open for writing, and it could not be executed.
+	if err := os.WriteFile(filepath.Join(dir, "garbage"), []byte{0, 1, 2}, 0o700); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return m.Run()
 }
 

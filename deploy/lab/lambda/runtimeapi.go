@@ -174,9 +174,13 @@ func (a *runtimeAPI) initError(w http.ResponseWriter, r *http.Request) {
 	accept(w)
 }
 
-// readBody reads at most one byte more than an answer may have.
+// readBody returns at most one byte more than an answer may have. It reads all
+// there is, so that the process hears what is said of it.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxAnswer+1))
+	if err == nil {
+		_, err = io.Copy(io.Discard, r.Body)
+	}
 	if err != nil {
 		refuse(w, http.StatusBadRequest, "TruncatedHTTPRequest", "HTTP request detected as truncated")
 		return nil, false

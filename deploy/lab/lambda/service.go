@@ -265,7 +265,10 @@ func (s *Service) admit(ctx context.Context, f *function, wait bool) (leave func
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for *count >= limit {
+	for s.closed || *count >= limit {
+		if s.closed {
+			return nil, errClosed
+		}
 		if !wait {
 			return nil, throttled(reason)
 		}
@@ -276,7 +279,6 @@ func (s *Service) admit(ctx context.Context, f *function, wait bool) (leave func
 			s.mu.Lock()
 		case <-s.closing:
 			s.mu.Lock()
-			return nil, errClosed
 		case <-ctx.Done():
 			s.mu.Lock()
 			return nil, ctx.Err()
