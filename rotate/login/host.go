@@ -30,7 +30,7 @@ type address struct {
 	// again, until it has no other key or shows a pinned one.
 	algorithms []string
 	strangers  []string // the keys that were not pinned: "ssh-ed25519 SHA256:…"
-	given      *failure // why the address was given up, if it was
+	lost       *failure // why the address was given up, if it was
 }
 
 // hostKeyAlgorithms has the most common first. There are no certificates,
@@ -57,9 +57,9 @@ func (h *host) login(ctx context.Context, key *sshkey.PrivateKey, user string) e
 	if len(h.addresses) == 0 {
 		return fail(ErrUnreachable, errors.New("no address is known"))
 	}
-	var given []*failure
+	var lost []*failure
 	for _, a := range h.addresses {
-		for a.given == nil {
+		for a.lost == nil {
 			if ctx.Err() != nil {
 				return fail(ErrUnreachable, fmt.Errorf("%s: %w", a.hostport, context.Cause(ctx)))
 			}
@@ -70,29 +70,31 @@ func (h *host) login(ctx context.Context, key *sshkey.PrivateKey, user string) e
 			}
 			a.learn(err)
 		}
-		given = append(given, a.given)
+		lost = append(lost, a.lost)
 	}
-	return join(given)
+	return join(lost)
 }
 
 // learn takes in why a connection ended before a pinned host key was shown.
 func (a *address) learn(err error) {
-	if s, ok := errors.AsType[*stranger](err); ok {
-		a.strangers = append(a.strangers, s.String())
-		a.algorithms = slices.DeleteFunc(slices.Clone(a.algorithms), s.signs)
-		if len(a.algorithms) > 0 {
+	s, strange := errors.AsType[*stranger](err)
+	if strange {
+		left := slices.DeleteFunc(slices.Clone(a.algorithms), s.signs)
+		again := 0 < len(left) && len(left) < len(a.algorithms)
+		a.strangers, a.algorithms = append(a.strangers, s.String()), left
+		if again {
 			return
 		}
 	}
-	seen := strings.Join(a.strangers, ", ")
-	_, negotiated := errors.AsType[*ssh.AlgorithmNegotiationError](err)
+	shown := strings.Join(a.strangers, ", ")
+	_, exhausted := errors.AsType[*ssh.AlgorithmNegotiationError](err)
 	switch {
-	case seen == "":
-		a.given = fail(ErrUnreachable, fmt.Errorf("%s: %w", a.hostport, err))
-	case negotiated, len(a.algorithms) == 0: // it has shown all its keys
-		a.given = fail(ErrHostKey, fmt.Errorf("%s shows %s", a.hostport, seen))
+	case shown == "":
+		a.lost = fail(ErrUnreachable, fmt.Errorf("%s: %w", a.hostport, err))
+	case strange, exhausted: // it has no other key
+		a.lost = fail(ErrHostKey, fmt.Errorf("%s shows %s", a.hostport, shown))
 	default:
-		a.given = fail(ErrUnreachable, fmt.Errorf("%s: %w, after it showed %s", a.hostport, err, seen))
+		a.lost = fail(ErrUnreachable, fmt.Errorf("%s: %w, after it showed %s", a.hostport, err, shown))
 	}
 }
 
@@ -106,7 +108,8 @@ func (s *stranger) String() string { return s.algorithm + " " + s.fingerprint }
 
 func (s *stranger) Error() string { return "host key " + s.String() + " is not pinned" }
 
-// signs reports whether an algorithm of host keys is one of this key's.
+// signs reports whether an algorithm of host keys is one of this key's. Of a
+// certificate shown in place of a plain key none is.
 func (s *stranger) signs(algorithm string) bool {
 	if s.algorithm == ssh.KeyAlgoRSA {
 		return algorithm == ssh.KeyAlgoRSASHA512 || algorithm == ssh.KeyAlgoRSASHA256

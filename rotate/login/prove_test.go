@@ -2,6 +2,7 @@ package login_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -186,6 +187,36 @@ func TestAnyPinnedHostKeyProvesTheHost(t *testing.T) {
 		})
 	}
 }
+
+func TestACertificateInPlaceOfAHostKeyIsAskedForOnce(t *testing.T) {
+	t.Parallel()
+	hostKey, key := newKey(t, sshkey.Ed25519), newKey(t, sshkey.Ed25519)
+	signer := hostKey.Signer()
+	cert := &ssh.Certificate{Key: signer.PublicKey(), CertType: ssh.HostCert, ValidBefore: ssh.CertTimeInfinity}
+	if err := cert.SignCert(rand.Reader, signer); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, key.Public(), nil, func(s *server) { s.config.AddHostKey(disguise{signer, cert.Marshal()}) })
+	wantReason(t, proveOne(t, key, target(s, "alice", hostKey)), login.ErrHostKey, "ssh-ed25519-cert-v01@openssh.com")
+	if connections, _ := s.saw(); connections != 1 {
+		t.Errorf("%d connections, want 1", connections)
+	}
+}
+
+// A disguise signs as a plain key and shows another blob.
+type disguise struct {
+	ssh.Signer
+	blob []byte
+}
+
+type disguisedKey struct {
+	ssh.PublicKey
+	blob []byte
+}
+
+func (d disguise) PublicKey() ssh.PublicKey { return disguisedKey{d.Signer.PublicKey(), d.blob} }
+
+func (k disguisedKey) Marshal() []byte { return k.blob }
 
 func TestSilenceAndDropsAreNoRefusals(t *testing.T) {
 	t.Parallel()

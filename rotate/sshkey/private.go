@@ -18,8 +18,8 @@ import (
 )
 
 // A PrivateKey is a whole key pair. It is made by [Generate] or
-// [ParsePrivate] and is safe for concurrent use. However it is printed,
-// logged or encoded, it shows as "[redacted]".
+// [ParsePrivate], never as a literal, and is safe for concurrent use. However
+// it is printed, logged or encoded, it shows as "[redacted]".
 type PrivateKey struct {
 	redacted
 	pair sealed
