@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -132,11 +133,10 @@ func (s *Service) send(i *invocation) {
 
 // pump hands an agent what waits for it.
 func (s *Service) pump(a *agent) {
-	if s.closed {
+	if s.closed || len(a.waiting)+len(a.unsent) == 0 {
 		return
 	}
-	state := a.node.Info().State
-	now := s.options.Now()
+	state, now := a.node.Info().State, s.options.Now()
 	if state == Online {
 		reports := a.unsent
 		a.unsent = nil
@@ -255,6 +255,7 @@ func (s *Service) runScript(ctx context.Context, r *run, script Script, plugins 
 // ended fills in what the agent reports of a script that has ended.
 func (p *plugin) ended(out Output, cause error) {
 	p.stdout, p.stderr, p.code = out.Stdout, out.Stderr, out.ExitCode
+	defer p.trim()
 	switch {
 	case out.TimedOut, errors.Is(cause, errTimedOut):
 		p.detail, p.code = executionTimedOut, exitStopped
@@ -269,6 +270,12 @@ func (p *plugin) ended(out Output, cause error) {
 		}
 		p.stderr += "failed to run commands: exit status " + strconv.Itoa(p.code)
 	}
+}
+
+// trim lets go of output that no answer will show.
+func (p *plugin) trim() {
+	p.stdout = strings.Clone(p.stdout[:min(len(p.stdout), stdoutLimit)])
+	p.stderr = strings.Clone(p.stderr[:min(len(p.stderr), stderrLimit)])
 }
 
 // finish reports a run that has ended, once the node can. What ran on a node

@@ -131,7 +131,7 @@ func (s *Service) documentARN(d *document) string {
 func (s *Service) owned(name string) (*document, error) {
 	d, err := s.document(name)
 	if err == nil && d.owner == "Amazon" {
-		return nil, errDocumentOperation("Documents owned by Amazon cannot be changed.")
+		return nil, errDocument("Documents owned by Amazon cannot be changed.")
 	}
 	return d, err
 }
@@ -459,7 +459,7 @@ func (s *Service) deleteDocument(_ wire.Identity, in *awsssm.DeleteDocumentInput
 	}
 	v, err := d.revision(in.DocumentVersion, in.VersionName)
 	if err != nil {
-		return nil, err
+		return nil, errDocument("The version does not exist.") // AWS's model has no InvalidDocumentVersion here
 	}
 	if v.number == d.defaultVersion {
 		return nil, errDocumentOperation("Default version of the document can't be deleted.")

@@ -110,7 +110,7 @@ func TestDocumentsRefuse(t *testing.T) {
 		{"an update that changes nothing", update("Doc", doc, "$LATEST"),
 			"DuplicateDocumentContent: The content of the association document matches another document. Change the content of the document and try again."},
 		{"an update of a document that does not exist", update("None", doc, "$LATEST"), "InvalidDocument: Document with name None does not exist."},
-		{"an update of AWS's document", update("AWS-RunShellScript", doc, "$LATEST"), "InvalidDocumentOperation: Documents owned by Amazon cannot be changed."},
+		{"an update of AWS's document", update("AWS-RunShellScript", doc, "$LATEST"), "InvalidDocument: Documents owned by Amazon cannot be changed."},
 		{"an update of a version that does not exist", update("Doc", doc, "9"), "InvalidDocumentVersion: Version 9 of document Doc does not exist."},
 		{"deleting the default version", func(t *testing.T) error {
 			_, err := l.DeleteDocument(t.Context(), &awsssm.DeleteDocumentInput{Name: new("Doc"), DocumentVersion: new("1")})

@@ -49,6 +49,7 @@ func TestOutputIsCut(t *testing.T) {
 		{"2,500 do not", long(2500), "", long(2477) + outCut, long(2500), ""},
 		{"stderr takes room from stdout", long(2300), long(500), long(2500-24-23-500) + outCut + errorTitle + long(500), long(2300), long(500)},
 		{"long stderr is cut where stdout is short", "out", long(3000), "out" + errorTitle + long(2500-24-23-3) + errCut, "out", long(3000)},
+		{"far more than any answer shows", long(1 << 20), long(1 << 20), long(1215) + outCut + errorTitle + long(1215) + errCut, long(23980) + "--output truncated--", long(7980) + "--output truncated--"},
 		{"both long", long(3000), long(3000), long(1215) + outCut + errorTitle + long(1215) + errCut, long(3000), long(3000)},
 		{"24,000 bytes of stdout are cut", long(24000), "", long(2477) + outCut, long(23980) + "--output truncated--", ""},
 		{"8,000 bytes of stderr are cut", "", long(8000), errorTitle + long(2453) + errCut, "", long(7980) + "--output truncated--"},
@@ -93,6 +94,9 @@ func TestGetCommandInvocation(t *testing.T) {
 			summary{"Success", "Success", "aws:runShellScript", "2000-01-01T00:00:00.000Z", "2000-01-01T00:00:00.000Z", "PT0.091S", "done", "", 0}},
 		{"failed: the agent adds the exit status", func(n *node) { n.run = writes("out", "err", 3) }, time.Second,
 			summary{"Failed", "Failed", "aws:runShellScript", "2000-01-01T00:00:00.000Z", "2000-01-01T00:00:00.000Z", "PT0S", "out", "err\nfailed to run commands: exit status 3", 3}},
+		{"timed out by the node's own watch", func(n *node) {
+			n.run = func(context.Context, ssm.Script) ssm.Output { return ssm.Output{Stdout: "part", TimedOut: true} }
+		}, time.Second, summary{"TimedOut", "ExecutionTimedOut", "aws:runShellScript", "2000-01-01T00:00:00.000Z", "2000-01-01T00:00:00.000Z", "PT0S", "part", "", 137}},
 		{"timed out", func(n *node) { n.run = takes(2 * time.Hour) }, time.Hour + time.Second,
 			summary{"TimedOut", "ExecutionTimedOut", "aws:runShellScript", "2000-01-01T00:00:00.000Z", "2000-01-01T00:00:00.000Z", "PT1H", "stopped", "", 137}},
 	}
