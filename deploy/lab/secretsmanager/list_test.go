@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 	api "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/keytrail/keytrail/deploy/lab/secretsmanager"
 )
 
 func TestListSecrets(t *testing.T) {
@@ -140,6 +143,29 @@ func TestBatchGetSecretValue(t *testing.T) {
 	}
 	if _, err := l.BatchGetSecretValue(t.Context(), &api.BatchGetSecretValueInput{}); said(err) != "InvalidParameterException: Either 'SecretIdList' or 'Filters' must be provided, but not both." {
 		t.Errorf("by neither: %v", err)
+	}
+}
+
+// Writers at the same time leave one current and one previous version.
+func TestConcurrentWriters(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, func(o *secretsmanager.Options) { o.Dir = t.TempDir() })
+	l.create()
+	var all sync.WaitGroup
+	for n := 2; n <= 40; n++ {
+		all.Go(func() {
+			if _, err := l.put(n, "v"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if got := l.labels(); strings.Count(got, "AWSCURRENT") != 1 || strings.Count(got, "AWSPREVIOUS") != 1 {
+		t.Errorf("labels = %s", got)
+	}
+	list := must(l.ListSecretVersionIds(t.Context(), &api.ListSecretVersionIdsInput{SecretId: alice, IncludeDeprecated: aws.Bool(true)}))
+	if len(list.Versions) != 40 {
+		t.Errorf("%d versions, want 40", len(list.Versions))
 	}
 }
 

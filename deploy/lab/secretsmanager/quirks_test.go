@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/keytrail/keytrail/deploy/lab/secretsmanager"
+	"github.com/keytrail/keytrail/deploy/lab/wire"
 )
 
 var alice = aws.String("alice")
@@ -91,6 +92,16 @@ func TestQuirks(t *testing.T) {
 		"the same token with the same value changes no value but attaches the labels": {
 			func(l *lab) string { must(l.put(1, "one", "REPLAY")); return l.labels() },
 			"1:AWSCURRENT+REPLAY",
+		},
+		"an old token with its value does not bring it back": {
+			func(l *lab) string {
+				must(l.put(2, "two"))
+				must(l.put(3, "three"))
+				must(l.put(2, "two"))
+				must(l.UpdateSecret(l.t.Context(), &api.UpdateSecretInput{SecretId: alice, ClientRequestToken: id(2), SecretString: aws.String("two")}))
+				return l.labels()
+			},
+			"2:AWSPREVIOUS 3:AWSCURRENT",
 		},
 		"the same token with another value": {
 			func(l *lab) string {
@@ -349,6 +360,32 @@ func TestQuirks(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
 		})
+	}
+}
+
+// The SDKs fill in what these requests lack.
+func TestRawRequests(t *testing.T) {
+	t.Parallel()
+	const noToken = "Exception: You must provide a ClientRequestToken value. We recommend a UUID-type value."
+	l := newLab(t)
+	l.create()
+	for _, test := range []struct{ action, body, want string }{
+		{"CreateSecret", `{"Name":"bob"}`, "InvalidRequest" + noToken},
+		{"UpdateSecret", `{"SecretId":"alice","SecretString":"x"}`, "InvalidRequest" + noToken},
+		{"PutSecretValue", `{"SecretId":"alice","SecretString":"x"}`, "InvalidRequest" + noToken},
+		{"RotateSecret", `{"SecretId":"alice"}`, "InvalidParameter" + noToken},
+		{"DescribeSecret", `{}`, "ValidationException: 1 validation error detected: Value null at 'secretId' failed to satisfy constraint: Member must not be null"},
+		{"DescribeSecret", `{"SecretId":""}`, "ValidationException: 1 validation error detected: Value '' at 'secretId' failed to satisfy constraint: Member must have length greater than or equal to 1"},
+		{"DescribeSecret", `{"SecretId":1}`, "SerializationException: NUMBER_VALUE can not be converted to a String"},
+		{"UpdateSecretVersionStage", `{"SecretId":"alice"}`, "ValidationException: 1 validation error detected: Value null at 'versionStage' failed to satisfy constraint: Member must not be null"},
+		{"TagResource", `{"SecretId":"alice","Tags":[{"Value":"v"}]}`, "ValidationException: 1 validation error detected: Value null at 'tags.1.member.key' failed to satisfy constraint: Member must not be null"},
+		{"ListSecrets", `{"Filters":[{"Key":"colour","Values":["red"]}]}`, "ValidationException: 1 validation error detected: Value 'colour' at 'filters.1.member.key' failed to satisfy constraint: Member must satisfy enum value set: [all, name, tag-key, description, tag-value, primary-region, owning-service]"},
+		{"DeleteEverything", `{}`, "UnknownOperationException"},
+	} {
+		_, err := l.service.Serve(t.Context(), wire.Request{Action: test.action, Body: []byte(test.body)})
+		if err == nil || err.Error() != test.want {
+			t.Errorf("%s %s: %v\nwant %s", test.action, test.body, err, test.want)
+		}
 	}
 }
 

@@ -45,12 +45,17 @@ func (v value) sameAs(w *version) bool {
 	return v.text == nil && w.Text == nil && bytes.Equal(v.binary, w.Binary)
 }
 
-// write stores a value under a token and attaches labels to its version.
+// write stores a value under a token and attaches labels to its version;
+// nil labels are AWSCURRENT.
 //
 // The token may be that of a version already: with no value yet (a rotation
-// under way) it gets this one; with the same value nothing is written, but the
-// labels are attached all the same; another value is refused.
+// under way) it gets this one; with the same value nothing is written, but
+// labels that are given are attached all the same; another value is refused.
 func (s *Service) write(sec *secret, token string, v value, labels []string) (*version, error) {
+	given := labels
+	if labels == nil {
+		labels = []string{current}
+	}
 	target := sec.version(token)
 	switch {
 	case target == nil:
@@ -62,7 +67,9 @@ func (s *Service) write(sec *secret, token string, v value, labels []string) (*v
 		s.abandon(sec, token)
 	case !target.valued():
 		target.Text, target.Binary = v.text, v.binary
-	case !v.sameAs(target):
+	case v.sameAs(target):
+		labels = given
+	default:
 		return nil, &wire.Error{Code: "ResourceExistsException", Message: "You can't use ClientRequestToken " + token +
 			" because that value is already in use for a version of secret " + sec.ARN + "."}
 	}
@@ -139,7 +146,7 @@ func (s *Service) createSecret(in *api.CreateSecretInput) (*api.CreateSecretOutp
 			return out, nil
 		}
 		out.VersionId = in.ClientRequestToken
-		_, err := s.write(sec, *in.ClientRequestToken, v, []string{current})
+		_, err := s.write(sec, *in.ClientRequestToken, v, nil)
 		return out, err
 	})
 }
@@ -203,17 +210,8 @@ func (s *Service) putSecretValue(in *api.PutSecretValueInput) (*api.PutSecretVal
 	if err := checkToken(in.ClientRequestToken, "InvalidRequestException"); err != nil {
 		return nil, err
 	}
-	labels := in.VersionStages
-	if labels == nil {
-		labels = []string{current}
-	}
-	if err := within("versionStages", "'"+fmt.Sprint(labels)+"'", len(labels), 1, maxLabels); err != nil {
+	if err := checkLabels(in.VersionStages); err != nil {
 		return nil, err
-	}
-	for i, label := range labels {
-		if err := length("versionStages."+strconv.Itoa(i+1)+".member", &label, 1, 256); err != nil {
-			return nil, err
-		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -225,12 +223,28 @@ func (s *Service) putSecretValue(in *api.PutSecretValueInput) (*api.PutSecretVal
 		return nil, err
 	}
 	return commit(s, sec, func() (*api.PutSecretValueOutput, error) {
-		target, err := s.write(sec, *in.ClientRequestToken, v, labels)
+		target, err := s.write(sec, *in.ClientRequestToken, v, in.VersionStages)
 		if err != nil {
 			return nil, err
 		}
-		return &api.PutSecretValueOutput{ARN: &sec.ARN, Name: &sec.Name, VersionId: &target.ID, VersionStages: target.Stages}, nil
+		return &api.PutSecretValueOutput{ARN: &sec.ARN, Name: &sec.Name, VersionId: &target.ID, VersionStages: noneIfEmpty(target.Stages)}, nil
 	})
+}
+
+// checkLabels checks the labels of a request; nil is none given.
+func checkLabels(labels []string) error {
+	if labels == nil {
+		return nil
+	}
+	if err := within("versionStages", fmt.Sprintf("'%v'", labels), len(labels), 1, maxLabels); err != nil {
+		return err
+	}
+	for i, label := range labels {
+		if err := length("versionStages."+strconv.Itoa(i+1)+".member", &label, 1, 256); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // commit makes a change and stores it, or leaves no trace of it, events
@@ -278,7 +292,7 @@ func (s *Service) updateSecret(in *api.UpdateSecretInput) (*api.UpdateSecretOutp
 		if v.none() {
 			return out, nil
 		}
-		target, err := s.write(sec, *in.ClientRequestToken, v, []string{current})
+		target, err := s.write(sec, *in.ClientRequestToken, v, nil)
 		if err != nil {
 			return nil, err
 		}
