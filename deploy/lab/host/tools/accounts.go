@@ -11,7 +11,7 @@ import (
 )
 
 // getent prints lines of passwd, group and shadow: all, or those of the keys.
-// Homes are paths of this machine. Status 2: a key is unknown.
+// Homes and shells are paths of this machine. Status 2: a key is unknown.
 func getent(root rootfs.Root, args []string) int {
 	if len(args) == 0 {
 		return fail(1, "getent: wrong number of arguments")
@@ -22,15 +22,13 @@ func getent(root rootfs.Root, args []string) int {
 	case "passwd":
 		find = func(key string) (string, bool, error) {
 			a, ok, err := root.Account(key)
-			a.Home = root.Path(a.Home)
-			return a.String(), ok, err
+			return onMachine(root, a), ok, err
 		}
 		all = func() ([]string, error) {
 			accounts, err := root.Accounts()
 			var lines []string
 			for _, a := range accounts {
-				a.Home = root.Path(a.Home)
-				lines = append(lines, a.String())
+				lines = append(lines, onMachine(root, a))
 			}
 			return lines, err
 		}
@@ -75,6 +73,15 @@ func getent(root rootfs.Root, args []string) int {
 		}
 	}
 	return status
+}
+
+// onMachine returns an account's line with the paths that a script can open.
+func onMachine(root rootfs.Root, a rootfs.Account) string {
+	a.Home = root.Path(a.Home)
+	if a.Shell != "" {
+		a.Shell = root.Path(a.Shell)
+	}
+	return a.String()
 }
 
 func findGroup(root rootfs.Root, key string) (string, bool, error) {

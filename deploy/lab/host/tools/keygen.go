@@ -12,22 +12,28 @@ import (
 	"strings"
 
 	"github.com/keytrail/keytrail/deploy/lab/host/rootfs"
+	"github.com/keytrail/keytrail/deploy/lab/host/sshdconf"
 )
 
 // sshKeygen prints the fingerprints of all keys in a file: -l -f FILE, where
 // FILE may be - for standard input. Lines that hold no key are skipped; a file
-// without any is an error with status 255, as with the real one.
+// without any is an error with status 255, as with the real one. With -Q, FILE
+// is a key revocation list, and the first key of each further file is looked up.
 func sshKeygen(_ rootfs.Root, args []string) int {
-	file, list := "", false
+	file, list, query := "", false, false
+	var queried []string
 	for i := 0; i < len(args); i++ {
 		option, ok := strings.CutPrefix(args[i], "-")
 		if !ok {
-			return fail(1, "Too many arguments.")
+			queried = append(queried, args[i])
+			continue
 		}
 		for j := 0; j < len(option); j++ {
 			switch c := option[j]; c {
 			case 'l':
 				list = true
+			case 'Q':
+				query = true
 			case 'f', 'E':
 				value := option[j+1:]
 				if value == "" {
@@ -48,8 +54,14 @@ func sshKeygen(_ rootfs.Root, args []string) int {
 			}
 		}
 	}
-	if !list || file == "" {
-		return fail(1, "ssh-keygen: only -l -f FILE is known here")
+	if file == "" || list == query {
+		return fail(1, "ssh-keygen: only -l -f FILE and -Q -f FILE KEY… are known here")
+	}
+	if query {
+		return queryRevoked(file, queried)
+	}
+	if len(queried) > 0 {
+		return fail(1, "Too many arguments.")
 	}
 	shown := file
 	var text []byte
@@ -71,6 +83,39 @@ func sshKeygen(_ rootfs.Root, args []string) int {
 		return 1
 	}
 	return 0
+}
+
+// queryRevoked looks keys up in a key revocation list. Status 1: one is in it.
+func queryRevoked(list string, files []string) int {
+	krl, err := os.ReadFile(list)
+	if err != nil {
+		return fail(255, "Cannot open "+list+": "+reason(err))
+	}
+	if !sshdconf.IsKRL(krl) {
+		return fail(255, "Invalid KRL file "+list+": KRL file has invalid magic number")
+	}
+	status := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return fail(255, "Cannot load public key "+file+": "+reason(err))
+		}
+		line, _, _ := bytes.Cut(bytes.TrimLeft(text, " \t"), []byte("\n"))
+		k, comment, ok := parseKey(line)
+		if !ok {
+			return fail(255, "Cannot load public key "+file+": invalid format")
+		}
+		revoked, err := sshdconf.Revoked(krl, k.blob)
+		if err != nil {
+			return fail(255, "Invalid KRL file "+list+": "+err.Error())
+		}
+		verdict := "ok"
+		if revoked {
+			verdict, status = "REVOKED", 1
+		}
+		write(file + " (" + string(bytes.TrimSpace(comment)) + "): " + verdict + "\n")
+	}
+	return status
 }
 
 // fingerprints returns a line for each key of an authorized_keys file.
@@ -144,6 +189,7 @@ func appendVisible(out, text []byte) []byte {
 type key struct {
 	name   string
 	bits   int
+	blob   []byte
 	hashed []byte // the plain key, also of a certificate
 }
 
@@ -211,7 +257,7 @@ func parseBlob(algorithm string, blob []byte) (key, bool) {
 		f.next() // application
 		plain += "@openssh.com"
 	}
-	k.hashed = blob
+	k.blob, k.hashed = blob, blob
 	if isCert {
 		// A certificate has the fingerprint of the key in it.
 		body := start[:len(start)-len(f.rest)]
