@@ -270,7 +270,7 @@ func TestAnAgentRunsFiveCommandsAtATimeInNoPromisedOrder(t *testing.T) {
 }
 
 func TestMaxConcurrency(t *testing.T) {
-	for limit, want := range map[string]int32{"3": 3, "25%": 3, "1%": 1, "100%": 12} {
+	for limit, want := range map[string]int32{"3": 3, "25%": 3, "30%": 4, "1%": 1, "100%": 12} {
 		t.Run(limit, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				nodes := fleet(12)
@@ -303,13 +303,15 @@ func TestANodeThatDiesWhileAScriptRuns(t *testing.T) {
 	tests := []struct {
 		name  string
 		state ssm.State
+		wake  bool
 		back  time.Duration // 0: never
 		want  string
 	}{
-		{"stops: nobody hears of it", ssm.Stopped, 0, "DeliveryTimedOut"},
-		{"stops and starts again: nobody hears of it", ssm.Stopped, time.Hour, "DeliveryTimedOut"},
-		{"is cut off: the answer comes when it is back", ssm.Offline, time.Hour, "Success"},
-		{"is cut off for too long: the answer comes too late", ssm.Offline, 3 * time.Hour, "DeliveryTimedOut"},
+		{"stops: nobody hears of it", ssm.Stopped, true, 0, "DeliveryTimedOut"},
+		{"stops, and the service is not woken", ssm.Stopped, false, 0, "DeliveryTimedOut"},
+		{"stops and starts again: nobody hears of it", ssm.Stopped, true, time.Hour, "DeliveryTimedOut"},
+		{"is cut off: the answer comes when it is back", ssm.Offline, true, time.Hour, "Success"},
+		{"is cut off for too long: the answer comes too late", ssm.Offline, true, 3 * time.Hour, "DeliveryTimedOut"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -320,7 +322,9 @@ func TestANodeThatDiesWhileAScriptRuns(t *testing.T) {
 				c := l.send(shell(nodes...))
 				time.Sleep(time.Second)
 				nodes[0].set(tt.state)
-				l.service.Wake()
+				if tt.wake {
+					l.service.Wake()
+				}
 				if tt.back > 0 {
 					time.Sleep(tt.back)
 					nodes[0].set(ssm.Online)
@@ -407,28 +411,44 @@ func TestCancelCommand(t *testing.T) {
 }
 
 func TestCancelCannotReachAnOfflineNode(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		nodes := fleet(1)
-		nodes[0].run = takes(time.Hour)
-		l := start(t, nodes, ssm.Options{})
-		c := l.send(shell(nodes...))
-		time.Sleep(time.Second)
-		nodes[0].set(ssm.Offline)
-		if _, err := l.Client.CancelCommand(t.Context(), &awsssm.CancelCommandInput{CommandId: c.CommandId}); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if got := l.outcome(*c.CommandId); got.Status != "Cancelling" || got.Invocations["Cancelling"] != 1 {
-			t.Errorf("offline: %+v, want Cancelling", got)
-		}
-		nodes[0].set(ssm.Online)
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if got := l.outcome(*c.CommandId); got.Details != "Cancelled" {
-			t.Errorf("online again: %+v, want Cancelled", got)
-		}
-	})
+	tests := []struct {
+		name string
+		run  time.Duration
+		back bool
+		want string
+	}{
+		{"back while the script runs: it is stopped", time.Hour, true, "Cancelled"},
+		{"back when it has ended: it ended as it did", 30 * time.Second, true, "Success"},
+		{"never back", time.Hour, false, "Cancelled"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				nodes := fleet(1)
+				nodes[0].run = takes(tt.run)
+				l := start(t, nodes, ssm.Options{})
+				c := l.send(shell(nodes...))
+				time.Sleep(time.Second)
+				nodes[0].set(ssm.Offline)
+				if _, err := l.Client.CancelCommand(t.Context(), &awsssm.CancelCommandInput{CommandId: c.CommandId}); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if got := l.outcome(*c.CommandId); got.Status != "Cancelling" || got.Invocations["Cancelling"] != 1 {
+					t.Errorf("offline: %+v, want Cancelling", got)
+				}
+				if tt.back {
+					nodes[0].set(ssm.Online)
+				}
+				time.Sleep(3 * time.Hour)
+				synctest.Wait()
+				if got := l.outcome(*c.CommandId); got.Details != tt.want {
+					t.Errorf("in the end: %+v, want %s", got, tt.want)
+				}
+			})
+		})
+	}
 }
 
 func TestCancelCommandRefuses(t *testing.T) {
