@@ -101,6 +101,12 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Tools != "" {
+		var err error
+		if o.Tools, err = filepath.Abs(o.Tools); err != nil {
+			return nil, err
+		}
+	}
 	f, err := openFolder(o.Dir)
 	if err != nil {
 		return nil, err
@@ -113,7 +119,7 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 		options: o,
 		url:     "http://" + listener.Addr().String(),
 		folder:  f,
-		machine: host.Machine{Tools: o.Tools, Trusted: o.Trusted},
+		machine: host.Machine{Tools: o.Tools, Trusted: o.Trusted, Now: o.Now},
 		hosts:   map[string]*host.Host{},
 	}
 	l.closing = sync.OnceValue(l.close)

@@ -62,6 +62,11 @@ func start(t *testing.T, o lab.Options) *lab.Lab {
 // operator returns a client with what the lab exports.
 func operator(t *testing.T, l *lab.Lab) *secretsmanager.Client {
 	t.Helper()
+	return secretsmanager.NewFromConfig(clientConfig(t, l))
+}
+
+func clientConfig(t *testing.T, l *lab.Lab) aws.Config {
+	t.Helper()
 	env := map[string]string{}
 	for _, v := range l.Env() {
 		name, value, _ := strings.Cut(v, "=")
@@ -76,7 +81,7 @@ func operator(t *testing.T, l *lab.Lab) *secretsmanager.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return secretsmanager.NewFromConfig(c)
+	return c
 }
 
 func function() lambda.Function {
