@@ -310,6 +310,7 @@ func TestANodeThatDiesWhileAScriptRuns(t *testing.T) {
 		{"stops: nobody hears of it", ssm.Stopped, true, 0, "DeliveryTimedOut"},
 		{"stops, and the service is not woken", ssm.Stopped, false, 0, "DeliveryTimedOut"},
 		{"stops and starts again: nobody hears of it", ssm.Stopped, true, time.Hour, "DeliveryTimedOut"},
+		{"stops and starts again, and the service was not woken", ssm.Stopped, false, time.Hour, "DeliveryTimedOut"},
 		{"is cut off: the answer comes when it is back", ssm.Offline, true, time.Hour, "Success"},
 		{"is cut off for too long: the answer comes too late", ssm.Offline, true, 3 * time.Hour, "DeliveryTimedOut"},
 	}
