@@ -59,6 +59,9 @@ func flock(_ rootfs.Root, args []string) int {
 		var err error
 		// Not closed on exec: the lock lives as long as the command.
 		fd, err = syscall.Open(args[0], os.O_RDONLY|os.O_CREATE, 0o666)
+		if err == syscall.EISDIR {
+			fd, err = syscall.Open(args[0], os.O_RDONLY, 0)
+		}
 		if err != nil {
 			return fail(66, "flock: cannot open lock file "+args[0]+": "+err.Error())
 		}
