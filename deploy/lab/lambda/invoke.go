@@ -201,10 +201,10 @@ func checkPayload(payload []byte, limit int) ([]byte, error) {
 }
 
 func throttled(reason string) error {
-	return &wire.Error{Code: "TooManyRequestsException", Status: http.StatusTooManyRequests,
-		Members: map[string]any{"message": "Rate Exceeded.", "Reason": reason}}
+	return &wire.Error{Code: "TooManyRequestsException", Message: "Rate Exceeded.", Status: http.StatusTooManyRequests,
+		Members: map[string]any{"Reason": reason}}
 }
 
 func invalidParameter(message string) error {
-	return &wire.Error{Code: "InvalidParameterValueException", Members: map[string]any{"message": message}}
+	return &wire.Error{Code: "InvalidParameterValueException", Message: message}
 }

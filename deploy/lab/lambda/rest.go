@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -219,27 +220,26 @@ func writeJSON(w http.ResponseWriter, v any) error {
 }
 
 // writeError writes an error as Lambda does: its code in a header, and who is
-// to blame in the member Type.
+// to blame in the member Type, unless it is one of AWS's own front. The model
+// spells the message of two errors with a capital.
 func writeError(w http.ResponseWriter, err error) {
 	e, ok := errors.AsType[*wire.Error](err)
 	if !ok {
 		e = &wire.Error{Code: "ServiceException", Status: http.StatusInternalServerError, Message: err.Error()}
 	}
-	body := map[string]any{"Type": "User"}
-	status := http.StatusBadRequest
-	if e.Status != 0 {
-		status = e.Status
-	}
-	if status >= http.StatusInternalServerError {
-		body["Type"] = "Service"
-	}
-	if e.Message != "" {
-		body["Message"] = e.Message
+	body := map[string]any{"Type": "User", "message": e.Message}
+	switch e.Code {
+	case "ValidationException", "UnknownOperationException":
+		delete(body, "Type")
+	case "ResourceNotFoundException":
+		body = map[string]any{"Type": "User", "Message": e.Message}
+	case "ServiceException":
+		body = map[string]any{"Type": "Service", "Message": e.Message}
 	}
 	maps.Copy(body, e.Members)
-	w.Header().Set("X-Amzn-ErrorType", e.Code)
-	b, _ := json.Marshal(body) // strings and numbers always have a form in JSON
+	b, _ := json.Marshal(body) // strings always have a form in JSON
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
+	w.Header().Set("X-Amzn-ErrorType", e.Code)
+	w.WriteHeader(cmp.Or(e.Status, http.StatusBadRequest))
 	_, _ = w.Write(b)
 }

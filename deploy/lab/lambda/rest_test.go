@@ -91,8 +91,8 @@ func TestInvokeOverHTTP(t *testing.T) {
 		{
 			name: "a kind of invocation that does not exist", path: "sample/invocations", body: "1",
 			header: []string{"X-Amz-Invocation-Type", "Later"}, status: 400,
-			want: `{"Message":"1 validation error detected: Value 'Later' at 'invocationType' failed to satisfy constraint: ` +
-				`Member must satisfy enum value set: [Event, RequestResponse, DryRun]","Type":"User"}`,
+			want: `{"message":"1 validation error detected: Value 'Later' at 'invocationType' failed to satisfy constraint: ` +
+				`Member must satisfy enum value set: [Event, RequestResponse, DryRun]"}`,
 			answer: http.Header{"X-Amzn-Errortype": {"ValidationException"}},
 		},
 	}

@@ -1,0 +1,82 @@
+"""Makes every call of the lab's Lambda with boto3 and awscli.
+
+Run with the variables that the lab prints, and the folder of model.py in
+PYTHONPATH: that is what each raw answer is held against. It needs the function
+"sample" with the alias "live".
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import boto3
+import botocore.config
+import botocore.exceptions
+from model import COMMON, faults
+
+config = botocore.config.Config(parameter_validation=False, retries={"total_max_attempts": 1})
+client = boto3.client("lambda", config=config)
+wrong = []
+
+
+def look(operation_model, response_dict, **_):
+    """Holds one raw answer against the model, before botocore parses it."""
+    headers, shape = response_dict["headers"], operation_model.output_shape
+    found = []
+    if response_dict["status_code"] >= 300:
+        code = headers.get("x-amzn-errortype")
+        shape = {e.name: e for e in operation_model.error_shapes}.get(code)
+        if shape is None and code not in COMMON:
+            found.append("%s is no error of it" % code)
+    if shape is not None and "payload" not in shape.serialization:
+        found += faults(shape, json.loads(response_dict["body"]))
+    wrong.extend("%s: %s" % (operation_model.name, f) for f in found)
+
+
+client.meta.events.register("before-parse.lambda", look)
+
+
+def check(what, got, want):
+    if got != want:
+        wrong.append("%s: got %r, want %r" % (what, got, want))
+
+
+def refused(what, code, method, **params):
+    try:
+        getattr(client, method)(**params)
+        got = "success"
+    except botocore.exceptions.ClientError as e:
+        got = e.response["Error"]["Code"]
+    check(what, got, code)
+
+
+def invoke(**params):
+    answer = client.invoke(FunctionName="sample", **params)
+    return answer["StatusCode"], answer.get("FunctionError"), answer["Payload"].read().decode()
+
+
+check("list", [f["FunctionName"] for f in client.list_functions()["Functions"]], ["sample"])
+check("get", client.get_function(FunctionName="sample")["Configuration"]["State"], "Active")
+arn = client.get_function_configuration(FunctionName="sample", Qualifier="live")["FunctionArn"]
+check("the ARN of an alias", arn.split(":")[-2:], ["sample", "live"])
+check("an answer", invoke(Payload='{"n":1}'), (200, None, '{"n":1}'))
+check("an answer by alias", invoke(Payload='{"n":1}', Qualifier="live"), (200, None, '{"n":1}'))
+status, error, payload = invoke(Payload='{"Do":"exit","Code":3}')
+check("an exit", (status, error, json.loads(payload)["errorType"]), (200, "Unhandled", "Runtime.ExitError"))
+check("an event", invoke(Payload="{}", InvocationType="Event"), (202, None, ""))
+check("a dry run", invoke(Payload="{}", InvocationType="DryRun"), (204, None, ""))
+check("a log", "LogResult" in client.invoke(FunctionName=arn, LogType="Tail"), True)
+refused("no such function", "ResourceNotFoundException", "invoke", FunctionName="other")
+refused("no such alias", "ResourceNotFoundException", "get_function", FunctionName="sample:none")
+refused("no name", "ValidationException", "invoke", FunctionName="sam ple")
+refused("no JSON", "InvalidRequestContentException", "invoke", FunctionName="sample", Payload="{")
+refused("two aliases", "InvalidParameterValueException", "invoke", FunctionName=arn, Qualifier="none")
+refused("no such operation", "UnknownOperationException", "get_policy", FunctionName="sample")
+
+cli = subprocess.run(["aws", "lambda", "invoke", "--function-name", "sample", "/dev/stdout"],
+                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+check("awscli", (cli.returncode, cli.stdout[:2], cli.stderr), (0, "{}", ""))
+
+print("\n".join(wrong))
+sys.exit(bool(wrong))
