@@ -140,16 +140,12 @@ func (c cage) open(ctx context.Context, name string, flag int, perm os.FileMode)
 	}
 	f, err := os.OpenFile(path, flag, perm)
 	if err == nil && c.diskFull && flag&(os.O_WRONLY|os.O_RDWR) != 0 {
-		return fullFile{f}, nil
+		// The file is made or emptied, as on a full disk; this shell ignores
+		// errors of its own echo, so the redirection fails instead.
+		f.Close()
+		return nil, &fs.PathError{Op: "write", Path: name, Err: syscall.ENOSPC}
 	}
 	return f, err
-}
-
-// fullFile is a file on a full disk.
-type fullFile struct{ *os.File }
-
-func (f fullFile) Write([]byte) (int, error) {
-	return 0, &fs.PathError{Op: "write", Path: f.Name(), Err: syscall.ENOSPC}
 }
 
 func (c cage) readDir(ctx context.Context, name string) ([]fs.DirEntry, error) {

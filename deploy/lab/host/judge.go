@@ -218,6 +218,9 @@ func (j *judge) trustedCA(cert *ssh.Certificate) (bool, error) {
 
 // checkCert checks validity, principals and source addresses.
 func (j *judge) checkCert(cert *ssh.Certificate, principals string) error {
+	if cert.CertType != ssh.UserCert {
+		return errors.New("certificate is not for users")
+	}
 	wanted := []string{j.account.Name}
 	if principals != "" {
 		wanted = strings.Split(principals, ",")
