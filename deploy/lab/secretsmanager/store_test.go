@@ -108,12 +108,16 @@ func TestRestartDuringARotation(t *testing.T) {
 		<-release
 		return nil
 	}}
-	done := make(chan error)
+	done := make(chan error, 1)
 	go func() {
 		_, err := third.RotateSecret(t.Context(), &api.RotateSecretInput{SecretId: alice, RotateImmediately: aws.Bool(false)})
 		done <- err
 	}()
-	<-reached
+	select {
+	case <-reached:
+	case err := <-done:
+		t.Fatalf("the test ended before it was cut off: %v", err)
+	}
 	fourth := newLab(t, in)
 	if got := fourth.labels(); got != "1:AWSPREVIOUS 2:AWSCURRENT" {
 		t.Errorf("labels after a test was cut off: %s", got)
