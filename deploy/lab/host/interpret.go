@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"mvdan.cc/sh/v3/expand"
@@ -275,9 +276,9 @@ func scriptArgument(tool string, args []string) int {
 
 // sandboxedSed reports whether the machine's sed can be told not to open files
 // and not to run commands of its own.
-func sandboxedSed() bool {
+var sandboxedSed = sync.OnceValue(func() bool {
 	return exec.Command(onMachine("sed"), "--sandbox", "-n", "p", os.DevNull).Run() == nil
-}
+})
 
 // harmlessSed refuses sed programs that name a home of this machine, where sed
 // has no sandbox: its commands r and w open files.

@@ -106,14 +106,15 @@ func (h *Host) answer(ctx context.Context, info Info, s Script) Output {
 	case AnswerOther:
 		id = otherHost
 	}
-	env := []string{
-		"PATH=" + h.root.Path("/bin"),
-		"TMPDIR=" + h.root.Path("/tmp"),
-		"AWS_SSM_INSTANCE_ID=" + id,
-	}
+	var env []string
 	for name, value := range s.Env {
 		env = append(env, name+"="+value)
 	}
+	// Last, so that they win: the agent's environment names the host as well.
+	env = append(env,
+		"PATH="+h.root.Path("/bin"),
+		"TMPDIR="+h.root.Path("/tmp"),
+		"AWS_SSM_INSTANCE_ID="+id)
 	var out Output
 	if trusted(s.Text, h.machine.Trusted) {
 		command := append(h.machine.Shell[:len(h.machine.Shell):len(h.machine.Shell)], "-c", s.Text)

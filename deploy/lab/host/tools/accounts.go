@@ -10,51 +10,32 @@ import (
 	"github.com/keytrail/keytrail/deploy/lab/host/rootfs"
 )
 
+// databases are those that getent knows. Shadow, as elsewhere, is not listed
+// as a whole.
+var databases = map[string]struct {
+	find func(root rootfs.Root, key string) (line string, ok bool, err error)
+	all  func(root rootfs.Root) ([]string, error)
+}{
+	"passwd": {findAccount, allAccounts},
+	"group":  {findGroup, allGroups},
+	"shadow": {find: findShadow},
+}
+
 // getent prints lines of passwd, group and shadow: all, or those of the keys.
 // Homes and shells are paths of this machine. Status 2: a key is unknown.
 func getent(root rootfs.Root, args []string) int {
 	if len(args) == 0 {
 		return fail(1, "getent: wrong number of arguments")
 	}
-	var find func(key string) (line string, ok bool, err error)
-	var all func() ([]string, error)
-	switch args[0] {
-	case "passwd":
-		find = func(key string) (string, bool, error) {
-			a, ok, err := root.Account(key)
-			return onMachine(root, a), ok, err
-		}
-		all = func() ([]string, error) {
-			accounts, err := root.Accounts()
-			var lines []string
-			for _, a := range accounts {
-				lines = append(lines, onMachine(root, a))
-			}
-			return lines, err
-		}
-	case "group":
-		all = func() ([]string, error) {
-			groups, err := root.Groups()
-			var lines []string
-			for _, g := range groups {
-				lines = append(lines, g.String())
-			}
-			return lines, err
-		}
-		find = func(key string) (string, bool, error) { return findGroup(root, key) }
-	case "shadow":
-		find = func(key string) (string, bool, error) {
-			s, ok, err := root.Shadow(key)
-			return s.Line, ok, err
-		}
-	default:
+	d, ok := databases[args[0]]
+	if !ok {
 		return fail(1, "Unknown database: "+args[0])
 	}
 	if len(args) == 1 {
-		if all == nil {
+		if d.all == nil {
 			return fail(3, "Enumeration not supported on "+args[0])
 		}
-		lines, err := all()
+		lines, err := d.all(root)
 		if err != nil {
 			return fail(1, "getent: "+err.Error())
 		}
@@ -62,7 +43,7 @@ func getent(root rootfs.Root, args []string) int {
 	}
 	status := 0
 	for _, key := range args[1:] {
-		line, ok, err := find(key)
+		line, ok, err := d.find(root, key)
 		switch {
 		case err != nil:
 			return fail(1, "getent: "+err.Error())
@@ -73,6 +54,34 @@ func getent(root rootfs.Root, args []string) int {
 		}
 	}
 	return status
+}
+
+func findAccount(root rootfs.Root, key string) (string, bool, error) {
+	a, ok, err := root.Account(key)
+	return onMachine(root, a), ok, err
+}
+
+func allAccounts(root rootfs.Root) ([]string, error) {
+	accounts, err := root.Accounts()
+	var lines []string
+	for _, a := range accounts {
+		lines = append(lines, onMachine(root, a))
+	}
+	return lines, err
+}
+
+func allGroups(root rootfs.Root) ([]string, error) {
+	groups, err := root.Groups()
+	var lines []string
+	for _, g := range groups {
+		lines = append(lines, g.String())
+	}
+	return lines, err
+}
+
+func findShadow(root rootfs.Root, key string) (string, bool, error) {
+	s, ok, err := root.Shadow(key)
+	return s.Line, ok, err
 }
 
 // onMachine returns an account's line with the paths that a script can open.

@@ -14,61 +14,21 @@ import (
 // an inherited descriptor, or on FILE while COMMAND runs. Status 1: another
 // process holds it.
 func flock(_ rootfs.Root, args []string) int {
-	how, wait, conflict := syscall.LOCK_EX, time.Duration(-1), 1
-	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
-		option := args[0]
-		args = args[1:]
-		switch option {
-		case "-n", "--nb", "--nonblock":
-			wait = 0
-		case "-x", "-e", "--exclusive":
-			how = syscall.LOCK_EX
-		case "-s", "--shared":
-			how = syscall.LOCK_SH
-		case "-u", "--unlock":
-			how = syscall.LOCK_UN
-		case "-w", "--wait", "--timeout", "-E", "--conflict-exit-code":
-			if len(args) == 0 {
-				return fail(64, "flock: option requires an argument -- '"+strings.TrimLeft(option, "-")+"'")
-			}
-			n, err := strconv.Atoi(args[0])
-			if err != nil || n < 0 {
-				return fail(64, "flock: invalid number: "+args[0])
-			}
-			args = args[1:]
-			if strings.HasPrefix(option, "-E") || option == "--conflict-exit-code" {
-				conflict = n
-			} else {
-				wait = time.Duration(n) * time.Second
-			}
-		default:
-			return fail(64, "flock: invalid option "+option)
-		}
+	o, args, problem := lockOptionsOf(args)
+	if problem == "" && len(args) == 0 {
+		problem = "not enough arguments"
 	}
-	if len(args) == 0 {
-		return fail(64, "flock: not enough arguments")
+	if problem != "" {
+		return fail(64, "flock: "+problem)
 	}
-	fd, command := -1, args[1:]
-	if len(command) == 0 {
-		n, err := strconv.Atoi(args[0])
-		if err != nil {
-			return fail(64, "flock: bad file descriptor: "+args[0])
-		}
-		fd = n
-	} else {
-		var err error
-		// Not closed on exec: the lock lives as long as the command.
-		fd, err = syscall.Open(args[0], os.O_RDONLY|os.O_CREATE, 0o666)
-		if err == syscall.EISDIR {
-			fd, err = syscall.Open(args[0], os.O_RDONLY, 0)
-		}
-		if err != nil {
-			return fail(66, "flock: cannot open lock file "+args[0]+": "+err.Error())
-		}
+	fd, err := lockFile(args[0], len(args) > 1)
+	if err != nil {
+		return fail(66, "flock: cannot open lock file "+args[0]+": "+err.Error())
 	}
-	switch err := lock(fd, how, wait); {
+	command := args[1:]
+	switch err := lock(fd, o.how, o.wait); {
 	case err == syscall.EWOULDBLOCK:
-		return conflict
+		return o.conflict
 	case err != nil:
 		return fail(65, "flock: "+args[0]+": "+err.Error())
 	case len(command) == 0:
@@ -77,6 +37,60 @@ func flock(_ rootfs.Root, args []string) int {
 		command = []string{"sh", "-c", command[1]}
 	}
 	return run("flock", command)
+}
+
+type lockOptions struct {
+	how      int
+	wait     time.Duration // negative: for ever
+	conflict int           // the status if the lock cannot be had
+}
+
+func lockOptionsOf(args []string) (o lockOptions, rest []string, problem string) {
+	o = lockOptions{how: syscall.LOCK_EX, wait: -1, conflict: 1}
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
+		option := args[0]
+		args = args[1:]
+		switch option {
+		case "-n", "--nb", "--nonblock":
+			o.wait = 0
+		case "-x", "-e", "--exclusive":
+			o.how = syscall.LOCK_EX
+		case "-s", "--shared":
+			o.how = syscall.LOCK_SH
+		case "-u", "--unlock":
+			o.how = syscall.LOCK_UN
+		case "-w", "--wait", "--timeout", "-E", "--conflict-exit-code":
+			if len(args) == 0 {
+				return o, nil, "option requires an argument -- '" + strings.TrimLeft(option, "-") + "'"
+			}
+			n, err := strconv.Atoi(args[0])
+			if err != nil || n < 0 {
+				return o, nil, "invalid number: " + args[0]
+			}
+			args = args[1:]
+			if option == "-E" || option == "--conflict-exit-code" {
+				o.conflict = n
+			} else {
+				o.wait = time.Duration(n) * time.Second
+			}
+		default:
+			return o, nil, "invalid option " + option
+		}
+	}
+	return o, args, ""
+}
+
+// lockFile returns the descriptor to lock. One that is opened here is not
+// closed on exec: the lock lives as long as the command.
+func lockFile(name string, open bool) (fd int, err error) {
+	if !open {
+		return strconv.Atoi(name)
+	}
+	fd, err = syscall.Open(name, os.O_RDONLY|os.O_CREATE, 0o666)
+	if err == syscall.EISDIR {
+		fd, err = syscall.Open(name, os.O_RDONLY, 0)
+	}
+	return fd, err
 }
 
 // lock waits for a lock: not at all if wait is 0, for ever if it is negative.

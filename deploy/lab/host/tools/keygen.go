@@ -20,69 +20,72 @@ import (
 // without any is an error with status 255, as with the real one. With -Q, FILE
 // is a key revocation list, and the first key of each further file is looked up.
 func sshKeygen(_ rootfs.Root, args []string) int {
-	file, list, query := "", false, false
-	var queried []string
-	for i := 0; i < len(args); i++ {
-		option, ok := strings.CutPrefix(args[i], "-")
-		if !ok {
-			queried = append(queried, args[i])
-			continue
-		}
-		for j := 0; j < len(option); j++ {
-			switch c := option[j]; c {
-			case 'l':
-				list = true
-			case 'Q':
-				query = true
-			case 'f', 'E':
-				value := option[j+1:]
-				if value == "" {
-					i++
-					if i == len(args) {
-						return fail(1, "option requires an argument -- "+string(c))
-					}
-					value = args[i]
-				}
-				if c == 'f' {
-					file = value
-				} else if !strings.EqualFold(value, "sha256") {
-					return fail(1, "ssh-keygen: only SHA256 is known here")
-				}
-				j = len(option)
-			default:
-				return fail(1, "unknown option -- "+string(c))
-			}
-		}
-	}
-	if file == "" || list == query {
+	o, problem := keygenOptionsOf(args)
+	switch {
+	case problem != "":
+		return fail(1, problem)
+	case o.file == "" || o.list == o.query:
 		return fail(1, "ssh-keygen: only -l -f FILE and -Q -f FILE KEY… are known here")
-	}
-	if query {
-		return queryRevoked(file, queried)
-	}
-	if len(queried) > 0 {
+	case o.query:
+		return queryRevoked(o.file, o.rest)
+	case len(o.rest) > 0:
 		return fail(1, "Too many arguments.")
 	}
-	shown := file
-	var text []byte
-	var err error
-	if file == "-" {
-		shown = "(stdin)"
-		text, err = io.ReadAll(os.Stdin)
-	} else {
-		text, err = os.ReadFile(file)
+	shown, from := o.file, os.ReadFile
+	if o.file == "-" {
+		shown, from = "(stdin)", func(string) ([]byte, error) { return io.ReadAll(os.Stdin) }
 	}
+	text, err := from(o.file)
 	if err != nil {
-		return fail(255, "ssh-keygen: "+file+": "+reason(err))
+		return fail(255, "ssh-keygen: "+o.file+": "+reason(err))
 	}
 	out := fingerprints(text)
 	if len(out) == 0 {
 		return fail(255, shown+" is not a public key file.")
 	}
-	if _, err := os.Stdout.Write(out); err != nil {
-		return 1
+	return write(string(out))
+}
+
+type keygenOptions struct {
+	file        string
+	list, query bool
+	rest        []string
+}
+
+func keygenOptionsOf(args []string) (o keygenOptions, problem string) {
+	for i := 0; i < len(args); i++ {
+		letters, ok := strings.CutPrefix(args[i], "-")
+		if !ok {
+			o.rest = append(o.rest, args[i])
+			continue
+		}
+		for letters != "" {
+			letter := letters[0]
+			letters = letters[1:]
+			switch letter {
+			case 'l':
+				o.list = true
+			case 'Q':
+				o.query = true
+			case 'f', 'E':
+				value := letters
+				if letters = ""; value == "" {
+					if i++; i == len(args) {
+						return o, "option requires an argument -- " + string(letter)
+					}
+					value = args[i]
+				}
+				if letter == 'f' {
+					o.file = value
+				} else if !strings.EqualFold(value, "sha256") {
+					return o, "ssh-keygen: only SHA256 is known here"
+				}
+			default:
+				return o, "unknown option -- " + string(letter)
+			}
+		}
 	}
-	return 0
+	return o, ""
 }
 
 // queryRevoked looks keys up in a key revocation list. Status 1: one is in it.

@@ -17,33 +17,15 @@ import (
 // are always numbers. What stands outside the host's folder appears as root's
 // and writable by nobody else.
 func ls(root rootfs.Root, args []string) int {
-	var opt [128]bool
-	var paths []string
-	for i, arg := range args {
-		if arg == "--" {
-			paths = append(paths, args[i+1:]...)
-			break
-		}
-		if len(arg) < 2 || arg[0] != '-' {
-			paths = append(paths, arg)
-			continue
-		}
-		for _, c := range []byte(arg[1:]) {
-			if strings.IndexByte("ldnLiaA1", c) < 0 {
-				return fail(2, "ls: invalid option -- '"+string(c)+"'")
-			}
-			opt[c] = true
-		}
-	}
-	if len(paths) == 0 {
-		paths = []string{"."}
+	opt, paths, bad := lsOptionsOf(args)
+	if bad != 0 {
+		return fail(2, "ls: invalid option -- '"+string(bad)+"'")
 	}
 	owners, err := root.Owners()
 	if err != nil {
 		return fail(2, "ls: "+err.Error())
 	}
 	l := lister{root: root, owners: owners, long: opt['l'] || opt['n'], follow: opt['L'], inode: opt['i']}
-	sort.Strings(paths)
 	status := 0
 	for _, path := range paths {
 		names := []string{path}
@@ -65,6 +47,30 @@ func ls(root rootfs.Root, args []string) int {
 		return s
 	}
 	return status
+}
+
+func lsOptionsOf(args []string) (opt [128]bool, paths []string, bad byte) {
+	for i, arg := range args {
+		if arg == "--" {
+			paths = append(paths, args[i+1:]...)
+			break
+		}
+		if len(arg) < 2 || arg[0] != '-' {
+			paths = append(paths, arg)
+			continue
+		}
+		for _, c := range []byte(arg[1:]) {
+			if strings.IndexByte("ldnLiaA1", c) < 0 {
+				return opt, nil, c
+			}
+			opt[c] = true
+		}
+	}
+	if len(paths) == 0 {
+		paths = []string{"."}
+	}
+	sort.Strings(paths)
+	return opt, paths, 0
 }
 
 func entries(dir string, hidden bool) ([]string, error) {
@@ -201,112 +207,4 @@ func modeText(m fs.FileMode) string {
 		b[0] = 'b'
 	}
 	return string(b)
-}
-
-// chown changes virtual owners: [-h] [-R] OWNER[:GROUP] PATH… or
-// --reference=FILE PATH….
-func chown(root rootfs.Root, args []string) int {
-	follow, recursive := true, false
-	uid, gid := -1, -1
-	spec := false
-	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
-		arg := args[0]
-		args = args[1:]
-		if arg == "--" {
-			break
-		}
-		switch file, isReference := strings.CutPrefix(arg, "--reference="); {
-		case isReference:
-			owners, err := root.Owners()
-			if err == nil {
-				file, err = filepath.EvalSymlinks(file)
-			}
-			if err != nil {
-				return fail(1, "chown: failed to get attributes of '"+file+"': "+reason(err))
-			}
-			uid, gid = owners.Of(file)
-			spec = true
-		case arg == "-h" || arg == "--no-dereference":
-			follow = false
-		case arg == "-R":
-			recursive = true
-		default:
-			return fail(1, "chown: unrecognized option '"+arg+"'")
-		}
-	}
-	if !spec && len(args) > 0 {
-		var problem string
-		uid, gid, problem = ownerOf(root, args[0])
-		if problem != "" {
-			return fail(1, "chown: "+problem)
-		}
-		args = args[1:]
-	}
-	if len(args) == 0 {
-		return fail(1, "chown: missing operand")
-	}
-	status := 0
-	for _, path := range args {
-		if err := setOwner(root, path, uid, gid, follow, recursive); err != nil {
-			status = fail(1, "chown: cannot access '"+path+"': "+reason(err))
-		}
-	}
-	return status
-}
-
-func setOwner(root rootfs.Root, path string, uid, gid int, follow, recursive bool) error {
-	path, err := filepath.Abs(path)
-	if err == nil && follow {
-		path, err = filepath.EvalSymlinks(path)
-	}
-	if err == nil {
-		_, err = os.Lstat(path)
-	}
-	if err != nil {
-		return err
-	}
-	if !recursive {
-		return root.SetOwner(path, uid, gid)
-	}
-	return filepath.WalkDir(path, func(p string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return root.SetOwner(p, uid, gid)
-	})
-}
-
-// ownerOf reads OWNER, OWNER:GROUP, OWNER: (the owner's own group) or :GROUP.
-func ownerOf(root rootfs.Root, spec string) (uid, gid int, problem string) {
-	user, group, both := strings.Cut(spec, ":")
-	uid, gid = -1, -1
-	if user != "" {
-		a, ok, err := root.Account(user)
-		n, notNumber := strconv.Atoi(user)
-		switch {
-		case err == nil && ok:
-			uid = a.UID
-			if both && group == "" {
-				gid = a.GID
-			}
-		case notNumber == nil && n >= 0:
-			uid = n
-		default:
-			return 0, 0, "invalid user: '" + spec + "'"
-		}
-	}
-	if group == "" {
-		return uid, gid, ""
-	}
-	line, ok, err := findGroup(root, group)
-	n, notNumber := strconv.Atoi(group)
-	switch {
-	case err == nil && ok:
-		gid, _ = strconv.Atoi(strings.Split(line, ":")[2])
-	case notNumber == nil && n >= 0:
-		gid = n
-	default:
-		return 0, 0, "invalid group: '" + spec + "'"
-	}
-	return uid, gid, ""
 }
