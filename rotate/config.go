@@ -1,0 +1,226 @@
+package rotate
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/keytrail/keytrail/rotate/fleet"
+	"github.com/keytrail/keytrail/rotate/sshkey"
+)
+
+// Config is everything that the function reads from its environment, checked. ParseConfig makes it.
+type Config struct {
+	// Users are the accounts that may be managed (USERNAME), in the order given, each once.
+	Users []string
+	// Boundary is the tag that bounds every host the function may touch (TAGNAME, TAGVALUE).
+	Boundary fleet.Tag
+	// KeyType and KeyFormat say what createSecret makes; the pair exists.
+	KeyType   sshkey.Type
+	KeyFormat sshkey.Format
+	// Proof is how testSecret proves the pending key.
+	Proof Proof
+	// MaxOffline is how many hosts may be unreachable without failing a step.
+	MaxOffline Limit
+	// MissingUser is "fail" or "skip": whether a host may lack some of the users, never all.
+	MissingUser MissingUser
+	// AllowRoot lets accounts with uid 0 be managed.
+	AllowRoot bool
+	// Fleet holds the documents, rate control and time-outs of Run Command.
+	Fleet fleet.Config
+}
+
+// Proof names a way to prove a key on a host.
+type Proof string
+
+const (
+	// ProofHost asks the host: the key is in a file that sshd reads, and sshd would honour it.
+	ProofHost Proof = "host"
+	// ProofSSH logs in over the network with the key, against pinned host keys.
+	ProofSSH Proof = "ssh"
+)
+
+// MissingUser says what a host that lacks one of the users means.
+type MissingUser string
+
+const (
+	// MissingUserFail makes such a host fail the step.
+	MissingUserFail MissingUser = "fail"
+	// MissingUserSkip accepts it as long as the host has at least one of the users.
+	MissingUserSkip MissingUser = "skip"
+)
+
+// ParseConfig reads the configuration through getenv (os.Getenv in the function). The error joins
+// every missing, empty or bad name, so that one look mends them all.
+func ParseConfig(getenv func(string) string) (Config, error) {
+	e := environment{getenv: getenv}
+	c := Config{
+		Users:       e.users("USERNAME"),
+		Boundary:    e.boundary("TAGNAME", "TAGVALUE"),
+		KeyType:     parse(&e, "KEYTRAIL_KEY_TYPE", "ed25519", sshkey.ParseType),
+		KeyFormat:   parse(&e, "KEYTRAIL_PRIVATE_KEY_FORMAT", "openssh", sshkey.ParseFormat),
+		Proof:       parse(&e, "KEYTRAIL_LOGIN_PROOF", "host", oneOf(ProofHost, ProofSSH)),
+		MaxOffline:  parse(&e, "KEYTRAIL_MAX_OFFLINE", "0", ParseLimit),
+		MissingUser: parse(&e, "KEYTRAIL_MISSING_USER", "fail", oneOf(MissingUserFail, MissingUserSkip)),
+		AllowRoot:   parse(&e, "KEYTRAIL_ALLOW_ROOT", "false", strictBool),
+		Fleet: fleet.Config{
+			Apply:            parse(&e, "KEYTRAIL_APPLY_DOCUMENT", fleet.ShellDocument, fleet.ParseDocumentRef),
+			Inspect:          parse(&e, "KEYTRAIL_INSPECT_DOCUMENT", fleet.ShellDocument, fleet.ParseDocumentRef),
+			MaxConcurrency:   parse(&e, "KEYTRAIL_MAX_CONCURRENCY", "50", ParseLimit).Of,
+			MaxErrors:        parse(&e, "KEYTRAIL_MAX_ERRORS", "100%", ParseLimit).Of,
+			DeliveryTimeout:  parse(&e, "KEYTRAIL_DELIVERY_TIMEOUT", "60s", deliveryTimeout),
+			ExecutionTimeout: parse(&e, "KEYTRAIL_EXECUTION_TIMEOUT", "60s", executionTimeout),
+		},
+	}
+	// A grace period that nothing ends would leave the old key trusted for ever.
+	if grace := parse(&e, "KEYTRAIL_GRACE", "0s", time.ParseDuration); grace != 0 {
+		e.fail("KEYTRAIL_GRACE", fmt.Errorf("%s cannot be kept: nothing would retire the previous key when it is over; leave it at 0s", grace))
+	}
+	if c.KeyType != "" && c.KeyFormat != "" {
+		if err := sshkey.Check(c.KeyType, c.KeyFormat); err != nil {
+			e.fail("KEYTRAIL_PRIVATE_KEY_FORMAT", err)
+		}
+	}
+	if len(e.errs) > 0 {
+		return Config{}, fmt.Errorf("read configuration: %w", errors.Join(e.errs...))
+	}
+	return c, nil
+}
+
+// environment collects what is wrong while names are read.
+type environment struct {
+	getenv func(string) string
+	errs   []error
+}
+
+func (e *environment) fail(name string, err error) {
+	e.errs = append(e.errs, fmt.Errorf("%s: %w", name, err))
+}
+
+func (e *environment) users(name string) []string {
+	users, err := ParseUsers(strings.ReplaceAll(e.getenv(name), ",", " "))
+	if err != nil {
+		e.fail(name, err)
+	}
+	return users
+}
+
+func (e *environment) boundary(name, value string) fleet.Tag {
+	key, val := e.getenv(name), e.getenv(value)
+	if key == "" {
+		e.fail(name, errors.New("is required: the key of the tag that bounds the hosts"))
+	}
+	if val == "" {
+		e.fail(value, errors.New("is required: an empty value would select hosts by accident"))
+	}
+	if key == "" || val == "" {
+		return fleet.Tag{}
+	}
+	tag, err := fleet.ParseTag(key, val)
+	if err != nil {
+		e.fail(name, err)
+	}
+	return tag
+}
+
+// parse reads one name, or its default when it is unset, and records what is wrong with it.
+func parse[T any](e *environment, name, def string, parser func(string) (T, error)) T {
+	text := e.getenv(name)
+	if text == "" {
+		text = def
+	}
+	value, err := parser(text)
+	if err != nil {
+		e.fail(name, err)
+		var zero T
+		return zero
+	}
+	return value
+}
+
+// ParseUsers splits account names at white space. At least one is needed, and each must be a name
+// that fleet.CheckUser accepts.
+func ParseUsers(text string) ([]string, error) {
+	var users []string
+	var errs []error
+	seen := map[string]bool{}
+	for _, u := range strings.Fields(text) {
+		if err := fleet.CheckUser(u); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if !seen[u] {
+			seen[u] = true
+			users = append(users, u)
+		}
+	}
+	if len(users) == 0 && len(errs) == 0 {
+		errs = append(errs, errors.New("is required: at least one account name"))
+	}
+	return users, errors.Join(errs...)
+}
+
+// Limit is a count or a percentage of hosts. The zero Limit allows none.
+type Limit struct {
+	n       int
+	percent bool
+}
+
+// ParseLimit reads "3" or "10%".
+func ParseLimit(text string) (Limit, error) {
+	digits, percent := strings.CutSuffix(text, "%")
+	n, err := strconv.Atoi(digits)
+	if err != nil || n < 0 || (percent && n > 100) {
+		return Limit{}, fmt.Errorf("%q is neither a count nor a percentage such as 10%%", text)
+	}
+	return Limit{n, percent}, nil
+}
+
+// Of returns how many of total hosts the limit allows, a percentage rounded down.
+func (l Limit) Of(total int) int {
+	if l.percent {
+		return total * l.n / 100
+	}
+	return l.n
+}
+
+// SSM's own bounds: https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_SendCommand.html
+// An hour is more than any Lambda can wait for.
+func deliveryTimeout(text string) (time.Duration, error) {
+	return boundedDuration(text, 30*time.Second, time.Hour)
+}
+
+func executionTimeout(text string) (time.Duration, error) {
+	return boundedDuration(text, 5*time.Second, time.Hour)
+}
+
+func boundedDuration(text string, low, high time.Duration) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < low || d > high || d%time.Second != 0 {
+		return 0, fmt.Errorf("%q is not a duration in whole seconds between %s and %s", text, low, high)
+	}
+	return d, nil
+}
+
+func strictBool(text string) (bool, error) {
+	switch text {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, fmt.Errorf("%q is neither true nor false", text)
+}
+
+func oneOf[T ~string](known ...T) func(string) (T, error) {
+	return func(text string) (T, error) {
+		for _, k := range known {
+			if text == string(k) {
+				return k, nil
+			}
+		}
+		return "", fmt.Errorf("%q is not one of %q", text, known)
+	}
+}

@@ -1,0 +1,98 @@
+package fleet
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/keytrail/keytrail/rotate/sshkey"
+)
+
+// State is what is known of one user on one host.
+type State string
+
+const (
+	// OK: every wanted key is in a file that sshd reads and honours, and no retired one is left.
+	OK State = "ok"
+	// Missing: a wanted key is absent.
+	Missing State = "missing"
+	// Stale: a retired key is still there.
+	Stale State = "stale"
+	// Refused: sshd would not honour what is, or would be, in the file.
+	Refused State = "refused"
+	// NoUser: the host has no such account.
+	NoUser State = "nouser"
+	// Unverifiable: sshd's settings or the answer could not be read.
+	Unverifiable State = "unverifiable"
+	// Unreachable: offline, not delivered, or no answer in time.
+	Unreachable State = "unreachable"
+	// Unsupported: not a platform with an authorized_keys file that we manage (Windows).
+	Unsupported State = "unsupported"
+)
+
+// Observation is what became known of one user on one host in one pass.
+type Observation struct {
+	Host      InstanceID
+	User      string
+	State     State
+	Reason    string // why, in words; empty for OK
+	CommandID string // the Run Command invocation that told, empty when none was sent
+	Added     int    // lines written in this pass
+	Removed   int    // lines removed in this pass
+	Foreign   int    // keys that are neither wanted, known nor retired
+	Forged    int    // foreign keys that carry our marker
+
+	// For the ssh proof: where sshd listens and which host keys it has, by the host's own word.
+	Sockets  []string // host:port
+	HostKeys []sshkey.Fingerprint
+}
+
+// Observations are ordered by host, then by the order in which users were asked for.
+type Observations []Observation
+
+// Count returns the number of observations in each state.
+func (os Observations) Count() map[State]int {
+	n := map[State]int{}
+	for _, o := range os {
+		n[o.State]++
+	}
+	return n
+}
+
+// Hosts returns the number of distinct hosts observed.
+func (os Observations) Hosts() int {
+	seen := map[InstanceID]bool{}
+	for _, o := range os {
+		seen[o.Host] = true
+	}
+	return len(seen)
+}
+
+// NotOK returns the observations that are not OK, in order.
+func (os Observations) NotOK() Observations {
+	return slices.DeleteFunc(slices.Clone(os), func(o Observation) bool { return o.State == OK })
+}
+
+// String names the first few observations, for an error that a person reads in one line.
+func (os Observations) String() string {
+	// Secrets Manager and CloudTrail show a few hundred characters of an error.
+	const most = 5
+	parts := make([]string, 0, most+1)
+	for i, o := range os {
+		if i == most {
+			parts = append(parts, fmt.Sprintf("and %d more", len(os)-most))
+			break
+		}
+		part := fmt.Sprintf("%s/%s %s", o.Host, o.User, o.State)
+		if o.Reason != "" {
+			part += " (" + o.Reason + ")"
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, "; ")
+}
+
+func sortByHost(os Observations) {
+	slices.SortStableFunc(os, func(a, b Observation) int { return cmp.Compare(a.Host, b.Host) })
+}
