@@ -1,0 +1,220 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/keytrail/keytrail/deploy/lab"
+	"github.com/keytrail/keytrail/deploy/lab/host"
+	"github.com/keytrail/keytrail/deploy/lab/wire"
+)
+
+// points counts the calls that a function makes: one that is made again with the same body, as a poll
+// or a retry is, is the same point.
+type points struct {
+	mu   sync.Mutex
+	seen map[string]int // the number of a point, by action and body
+	list []string       // actions by number
+}
+
+// number returns the number of a call, and whether it is made for the first time.
+func (p *points) number(r wire.Request) (n int, first bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.seen == nil {
+		p.seen = map[string]int{}
+	}
+	id := r.Action + " " + string(r.Body)
+	n, known := p.seen[id]
+	if !known {
+		n = len(p.list)
+		p.seen[id] = n
+		p.list = append(p.list, r.Service+":"+r.Action)
+	}
+	return n, !known
+}
+
+// at returns a fault for all calls with one number, and the points that it counts.
+func at(n int, do func(context.Context, wire.Request) error) (wire.Fault, *points) {
+	p := &points{}
+	return wire.Fault{Match: byFunction, Do: func(ctx context.Context, r wire.Request) error {
+		if number, _ := p.number(r); number == n {
+			return do(ctx, r)
+		}
+		return nil
+	}}, p
+}
+
+// TestDenialAtAnyCall has each call of a rotation denied in turn. The error names the action; whoever
+// could log in still can, with the key that is AWSCURRENT; and once the right is granted, the same
+// rotation goes through.
+func TestDenialAtAnyCall(t *testing.T) {
+	t.Parallel()
+	old := newKey(t, "made by hand")
+	w := newWorld(t, nodes(1, old.line))
+	w.run(keytrail)
+	counting, all := at(-1, nil)
+	remove := w.Front().Inject(counting)
+	w.secret(keytrail, "undisturbed", newKey(t, "undisturbed").value()).mustRotate()
+	remove()
+	if len(all.list) < 10 {
+		t.Fatalf("a rotation makes the calls %q only", all.list)
+	}
+	h := w.Hosts()[0]
+	for n, action := range all.list {
+		t.Run(fmt.Sprintf("%02d %s", n, action), func(t *testing.T) {
+			w := w.in(t)
+			if err := h.WriteKeys(user, old.line); err != nil {
+				t.Fatal(err)
+			}
+			denial, _ := at(n, wire.Deny)
+			remove := w.Front().Inject(denial)
+			s := w.secret(keytrail, fmt.Sprintf("denied-%d", n), old.value())
+			version, err := s.rotate()
+			remove()
+			if err := says(err, "not authorized", action); err != nil {
+				t.Error(err)
+			}
+			if err := logsIn(s.key(current), user, h); err != nil {
+				t.Errorf("the key that is AWSCURRENT: %v", err)
+			}
+			if s.holder(current) != version {
+				if err := logsIn(old, user, h); err != nil {
+					t.Error(err)
+				}
+			}
+			for _, step := range steps {
+				if err := s.step(step, version); err != nil {
+					t.Errorf("%s, after the right was granted: %v", step, err)
+				}
+			}
+			if s.holder(current) != version {
+				t.Errorf("AWSCURRENT is not on %s after the right was granted", version)
+			}
+			if err := logsIn(s.key(current), user, h); err != nil {
+				t.Error(err)
+			}
+			if err := refused(old, user, h); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestThrottlingAtEveryCall has each call throttled when it is made for the first time.
+func TestThrottlingAtEveryCall(t *testing.T) {
+	t.Parallel()
+	old := newKey(t, "made by hand")
+	w := newWorld(t, nodes(2, old.line))
+	w.run(keytrail)
+	p := &points{}
+	throttled := 0
+	w.Front().Inject(wire.Fault{Match: byFunction, Do: func(ctx context.Context, r wire.Request) error {
+		if _, first := p.number(r); first {
+			throttled++
+			return wire.Throttle(ctx, r)
+		}
+		return nil
+	}})
+	s := w.secret(keytrail, "fleet", old.value())
+	s.mustRotate()
+	if throttled < 10 {
+		t.Errorf("%d calls were throttled: %q", throttled, p.list)
+	}
+	if err := logsIn(s.key(current), user, w.Hosts()...); err != nil {
+		t.Error(err)
+	}
+	if err := refused(old, user, w.Hosts()...); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWithoutTimeLeftAStepSaysWhatWasDoneAndWhatIsLeft runs into the function's time-out.
+func TestWithoutTimeLeftAStepSaysWhatWasDoneAndWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		slow   func(*testing.T, *world)
+		words  []string
+		before bool // the promotion
+	}{
+		"a host is slow in setSecret": {
+			func(t *testing.T, w *world) {
+				if err := w.Hosts()[1].Change(func(s *host.Switches) { s.Latency = host.Duration(time.Minute) }); err != nil {
+					t.Fatal(err)
+				}
+			},
+			[]string{"setSecret", "deadline", "1 of 2", node(2).ID, "unreachable"}, true,
+		},
+		"Systems Manager throttles for ever": {
+			func(_ *testing.T, w *world) {
+				w.Front().Inject(wire.Fault{Match: wire.Action("ssm", "ListCommandInvocations"), Do: wire.Throttle})
+			},
+			[]string{"setSecret", "deadline", node(1).ID, node(2).ID}, true,
+		},
+		"the fleet cannot be listed any more": {
+			func(_ *testing.T, w *world) {
+				promoted := false
+				w.Front().Inject(wire.Fault{Match: wire.Action("secretsmanager", "UpdateSecretVersionStage"), Do: observe(func() { promoted = true })})
+				w.Front().Inject(wire.Fault{
+					Match: func(r wire.Request) bool { return promoted && r.Action == "DescribeInstanceInformation" }, Do: wire.Throttle,
+				})
+			},
+			[]string{"finishSecret", "is AWSCURRENT", "not retired"}, false,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			old := newKey(t, "made by hand")
+			w := newWorld(t, nodes(2, old.line), func(o *lab.Options) { o.Concurrency = 100 })
+			w.run(keytrail, "TIMEOUT=3s")
+			s := w.secret(keytrail, "fleet", old.value())
+			row.slow(t, w)
+			version, err := s.rotate()
+			if err := says(err, row.words...); err != nil {
+				t.Error(err)
+			}
+			if log := w.log(keytrail); strings.Contains(log, "Task timed out") {
+				t.Error("Lambda killed the function")
+			}
+			if promoted := s.holder(current) == version; promoted == row.before {
+				t.Errorf("promoted: %t", promoted)
+			}
+			if err := logsIn(old, user, w.Hosts()...); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestACommandThatTakesLongIsNotLeftToRunLater ends a step by its deadline and looks at what Systems
+// Manager was told.
+func TestACommandWithoutAnswerIsCancelled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nodes(2))
+	w.run(keytrail, "TIMEOUT=2s")
+	s := w.secret(keytrail, "fleet", "")
+	if err := w.Hosts()[1].Change(func(s *host.Switches) { s.Latency = host.Duration(time.Minute) }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.rotate(); err == nil {
+		t.Error("the rotation succeeded")
+	}
+	actions := []string{}
+	for _, c := range w.Front().Calls() {
+		actions = append(actions, c.Action)
+	}
+	if !slices.Contains(actions, "CancelCommand") {
+		t.Errorf("calls %q, want a CancelCommand", actions)
+	}
+	if err := w.Hosts()[1].Change(func(s *host.Switches) { s.Latency = 0 }); err != nil {
+		t.Fatal(err)
+	}
+	if file := keyFile(t, w.Hosts()[1], user); file != "" {
+		t.Errorf("the host was changed all the same: %s", file)
+	}
+}
