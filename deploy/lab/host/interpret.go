@@ -60,7 +60,7 @@ func (h *Host) interpret(ctx context.Context, diskFull bool, env []string, text 
 		return out(127)
 	}
 	err = shell.Run(ctx, file)
-	if status, ok := interp.IsExitStatus(err); ok {
+	if status, ok := errors.AsType[interp.ExitStatus](err); ok {
 		return out(int(status))
 	}
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -196,12 +197,22 @@ func runGroup(cmd *exec.Cmd) (status int, err error) {
 	return state.ExitCode(), nil
 }
 
-// cappedBuffer keeps the first maxOutput bytes and swallows the rest.
-type cappedBuffer struct{ kept bytes.Buffer }
+// cappedBuffer keeps the first maxOutput bytes and swallows the rest. What a
+// foreign script left running may still write to it when it is read.
+type cappedBuffer struct {
+	mu   sync.Mutex
+	kept bytes.Buffer
+}
 
 func (b *cappedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.kept.Write(p[:min(len(p), maxOutput-b.kept.Len())])
 	return len(p), nil
 }
 
-func (b *cappedBuffer) String() string { return b.kept.String() }
+func (b *cappedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.kept.String()
+}

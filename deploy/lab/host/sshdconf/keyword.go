@@ -218,7 +218,7 @@ func (k *keyword) defaults() []string {
 }
 
 var (
-	errMissing = errors.New("missing argument.")
+	errMissing = errors.New("missing argument")
 	errExtra   = errors.New("extra arguments at end of line")
 )
 
@@ -264,17 +264,17 @@ func (k *keyword) readOne(arg string) (string, error) {
 				return read, nil
 			}
 		}
-		return "", errors.New(`unsupported option "` + arg + `".`)
+		return "", errors.New(`unsupported option "` + arg + `"`)
 	case number:
 		n, err := strconv.ParseInt(arg, 10, 32)
 		if err != nil || n < 0 {
-			return "", errors.New("integer value invalid.")
+			return "", errors.New("integer value invalid")
 		}
 		return strconv.FormatInt(n, 10), nil
 	case seconds:
 		n, ok := parseSeconds(arg)
 		if !ok {
-			return "", errors.New("invalid time value.")
+			return "", errors.New("invalid time value")
 		}
 		return strconv.Itoa(n), nil
 	case port:
@@ -310,7 +310,7 @@ func (k *keyword) readMany(args []string) ([]string, error) {
 	}
 	if k.kind == subsystem {
 		if len(args) < 2 {
-			return nil, errors.New("Missing subsystem command.")
+			return nil, errors.New("missing subsystem command")
 		}
 		return []string{strings.Join(args, " ")}, nil
 	}
@@ -320,7 +320,7 @@ func (k *keyword) readMany(args []string) ([]string, error) {
 func readPort(arg string) (string, error) {
 	n, err := strconv.ParseUint(arg, 10, 16)
 	if err != nil || n == 0 {
-		return "", errors.New("Badly formatted port number.")
+		return "", errors.New("badly formatted port number")
 	}
 	return strconv.FormatUint(n, 10), nil
 }

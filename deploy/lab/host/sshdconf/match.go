@@ -63,7 +63,7 @@ func conditionWords(s string) []string {
 // connection it checks the line only, and nothing but "all" matches.
 func conditions(args []string, conn *Connection) (bool, error) {
 	if len(args) == 0 {
-		return false, errors.New("One or more attributes required for Match")
+		return false, errors.New("one or more attributes required for Match")
 	}
 	if strings.EqualFold(args[0], "all") {
 		if len(args) > 1 {
@@ -111,7 +111,7 @@ func condition(attribute, arg string, conn *Connection) (bool, error) {
 		case err != nil:
 			return false, errors.New("Invalid LocalPort '" + arg + "' on Match line")
 		case conn != nil && conn.LocalPort == 0:
-			return false, errors.New("'Match LocalPort' in configuration but 'lport' not in connection test specification.")
+			return false, errors.New("'Match LocalPort' in configuration but 'lport' not in connection test specification")
 		}
 		return conn != nil && int(p) == conn.LocalPort, nil
 	case "rdomain":

@@ -128,10 +128,10 @@ func TestMistakesAreNamed(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"an unknown keyword", "Nonsense yes", "line 1: Bad configuration option: Nonsense"},
 		{"a keyword without a value", "\nPort", `line 2: no argument after keyword "Port"`},
-		{"a value that is not one of the choices", "StrictModes maybe", `unsupported option "maybe".`},
+		{"a value that is not one of the choices", "StrictModes maybe", `unsupported option "maybe"`},
 		{"an open quote", `AuthorizedKeysFile "a`, "invalid quotes"},
 		{"two values where one belongs", "Port 1 2", "extra arguments at end of line"},
-		{"a port out of range", "Port 70000", "Badly formatted port number."},
+		{"a port out of range", "Port 70000", "badly formatted port number"},
 		{"a global keyword in a Match block", "Match User bob\nPort 22", "Directive 'port' is not allowed within a Match block"},
 		{"an unknown condition", "Match Shoe 42", "Unsupported Match attribute shoe"},
 		{"a condition without a value", "Match User", "Missing Match criteria for User"},
