@@ -9,6 +9,12 @@
 // sshd_config means that of package sshdconf; what the folder says about
 // accounts and owners that of package rootfs; and the commands that a host
 // answers from its own files are in the folder tools.
+//
+// What a host does not model: who made a file (it belongs to whom its place
+// does, until chown says otherwise), rights between its users inside a script,
+// SELinux, AuthorizedKeysCommand, which finds no key here, and absolute symbolic
+// links, which would leave the folder. It is as strict as upstream OpenSSH: the
+// exception of Debian's StrictModes for private groups is not made.
 package host
 
 import (

@@ -203,9 +203,10 @@ func TestLatencyComesBeforeTheScript(t *testing.T) {
 	}
 }
 
-func TestTwoHundredLocksAtOnce(t *testing.T) {
+func TestLockHoldsBetweenScripts(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, nil)
+	writeFile(t, h, "/root/count", "0\n")
 	const writers, rounds = 4, 25
 	done := make(chan host.Output)
 	for range writers {
@@ -220,7 +221,6 @@ func TestTwoHundredLocksAtOnce(t *testing.T) {
 				done`}})
 		}()
 	}
-	writeFile(t, h, "/root/count", "0\n")
 	for range writers {
 		if out := <-done; out.ExitCode != 0 {
 			t.Errorf("%+v", out)
