@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -33,8 +34,16 @@ func (f *Front) Serve(ctx context.Context, l net.Listener) error {
 	if a, ok := l.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
 		return errors.Join(fmt.Errorf("serve on %s: the lab listens on loopback only", l.Addr()), l.Close())
 	}
+	var silent sync.Map // connections that have sent nothing yet
 	s := &http.Server{
-		Handler:           f,
+		Handler: f,
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				silent.Store(c, nil)
+			} else {
+				silent.Delete(c)
+			}
+		},
 		ReadHeaderTimeout: 10 * time.Second, // a caller that stalls must not hold a connection for ever
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -44,6 +53,11 @@ func (f *Front) Serve(ctx context.Context, l net.Listener) error {
 		<-ctx.Done()
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
+		// Clients keep spare connections, and Shutdown would wait five seconds for each.
+		silent.Range(func(c, _ any) bool {
+			_ = c.(net.Conn).Close()
+			return true
+		})
 		if err := s.Shutdown(bounded); err != nil {
 			stopped <- s.Close()
 			return

@@ -99,3 +99,33 @@ func BenchmarkCall(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
 }
+
+func TestASpareConnectionDoesNotHoldUpTheEnd(t *testing.T) {
+	t.Parallel()
+	l, err := wire.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- wire.New(wire.Options{}).Serve(ctx, l) }()
+	spare, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer spare.Close()
+	// Once a later connection is answered, the server has accepted the spare one.
+	if response, err := http.Get("http://" + l.Addr().String()); err != nil {
+		t.Fatal(err)
+	} else {
+		_ = response.Body.Close()
+	}
+	cancel()
+	// The server hangs up instead of waiting for a request that never comes.
+	if _, err := spare.Read(make([]byte, 1)); err == nil {
+		t.Error("the spare connection was answered")
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
