@@ -93,7 +93,6 @@ func judge(s Secret, grace time.Duration, now time.Time) judgement {
 	versions, records := joinVersions(s), joinRecords(s.Records)
 	j := judgement{keys: map[sshkey.Fingerprint]judged{}}
 	var promoted time.Time // of AWSCURRENT
-	replaced := false
 	for _, id := range slices.Sorted(maps.Keys(versions)) {
 		if !versions[id].has(labelCurrent) {
 			continue
@@ -102,14 +101,12 @@ func judge(s Secret, grace time.Duration, now time.Time) judgement {
 			j.current = id
 		}
 		if r, ok := records[id]; ok && len(r.Keys) > 0 {
-			replaced = true
 			promoted = latest(promoted, r.Promoted)
 		} else {
 			j.unregistered = true
 		}
 	}
-	// One AWSCURRENT that is not registered is enough: what people log in with is not known.
-	replaced = replaced && !j.unregistered
+	replaced := j.current != "" && !j.unregistered
 	for id, r := range records {
 		c := circumstances{version: versions[id], record: r, gone: s.Gone, unread: s.Unread,
 			replaced: replaced, promoted: promoted, grace: grace, now: now}

@@ -219,6 +219,14 @@ func TestDecide(t *testing.T) {
 			want:   map[string]string{"k1": "retired superseded", "k2": "live current"},
 		},
 		{
+			name: "a host that left the other secret's fleet still counts when the key was installed there",
+			secret: trust.Secret{ARN: "a", Versions: versions{version("v2", cur), version("v1", prev)},
+				Records: records{record("v1"), record("v2")}},
+			others: []trust.Secret{{ARN: "b", Hosts: []string{"i-4"}, Versions: versions{version("w1", cur)}, Records: records{on(record("w1"), "i-2")}}},
+			hosts:  []string{"i-2"},
+			want:   map[string]string{"k1": "pending shared", "k2": "live current"},
+		},
+		{
 			name: "a key of another secret whose hosts are not known is kept everywhere",
 			secret: trust.Secret{ARN: "a", Versions: versions{version("v2", cur), version("v1", prev)},
 				Records: records{record("v1"), record("v2")}},
