@@ -1,0 +1,105 @@
+package s3
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"io"
+	"net/http"
+
+	"github.com/johannesboyne/gofakes3"
+)
+
+// maxPolicy bounds a bucket policy.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-policies.html
+const maxPolicy = 20 << 10
+
+// createBucket makes a bucket, with versions when it has Object Lock. Made
+// again it is the same bucket in us-east-1 and refused elsewhere.
+func (s *Service) createBucket(w http.ResponseWriter, r *http.Request, t target) error {
+	if err := gofakes3.ValidateBucketName(t.bucket); err != nil {
+		return refuse(gofakes3.ErrInvalidBucketName, "The specified bucket is not valid.")
+	}
+	lock := r.Header.Get("X-Amz-Bucket-Object-Lock-Enabled") == "true"
+	created, err := s.store.create(t.bucket, lock)
+	if err != nil {
+		return err
+	}
+	if !created && s.options.Region != "us-east-1" {
+		return errBucketOwned
+	}
+	w.Header().Set("Location", "/"+t.bucket)
+	return nil
+}
+
+func (s *Service) headBucket(w http.ResponseWriter, r *http.Request, t target) error {
+	if !s.mayList(r, t) {
+		return denied(r, permissions["HeadBucket"], t.bucketARN())
+	}
+	w.Header().Set("X-Amz-Bucket-Region", s.options.Region)
+	return s.store.view(t.bucket, func(*bucket) error { return nil })
+}
+
+type locationXML struct {
+	XMLName xml.Name `xml:"LocationConstraint"`
+	Xmlns   string   `xml:"xmlns,attr"`
+	Region  string   `xml:",chardata"`
+}
+
+// getLocation answers the Region, which is empty for us-east-1.
+func (s *Service) getLocation(w http.ResponseWriter, _ *http.Request, t target) error {
+	if err := s.store.view(t.bucket, func(*bucket) error { return nil }); err != nil {
+		return err
+	}
+	l := locationXML{Xmlns: namespace}
+	if s.options.Region != "us-east-1" {
+		l.Region = s.options.Region
+	}
+	writeXML(w, l)
+	return nil
+}
+
+func (s *Service) getPolicy(w http.ResponseWriter, _ *http.Request, t target) error {
+	return s.store.view(t.bucket, func(b *bucket) error {
+		if b.Policy == nil {
+			return errNoPolicy
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(b.Policy)
+		return nil
+	})
+}
+
+func (s *Service) putPolicy(w http.ResponseWriter, r *http.Request, t target) error {
+	if _, err := readBody(r); err != nil {
+		return err
+	}
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		return err
+	}
+	var policy struct{ Version, Statement any }
+	switch {
+	case len(b) > maxPolicy:
+		return refuse(errMalformedPolicy, "Normalized bucket policy document exceeds the maximum allowed size of 20480 bytes.")
+	case json.Unmarshal(b, &policy) != nil:
+		return refuse(errMalformedPolicy, "Policies must be valid JSON and the first byte must be '{'")
+	case policy.Statement == nil:
+		return refuse(errMalformedPolicy, "Missing required field Statement")
+	}
+	return s.setPolicy(w, t, b)
+}
+
+func (s *Service) deletePolicy(w http.ResponseWriter, _ *http.Request, t target) error {
+	return s.setPolicy(w, t, nil)
+}
+
+func (s *Service) setPolicy(w http.ResponseWriter, t target, policy json.RawMessage) error {
+	if err := s.store.configure(t.bucket, func(b *bucket) error {
+		b.Policy = policy
+		return nil
+	}); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
