@@ -4,11 +4,15 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/keytrail/keytrail/deploy/lab"
 	"github.com/keytrail/keytrail/deploy/lab/host"
+	"github.com/keytrail/keytrail/deploy/lab/ssm"
+	"github.com/keytrail/keytrail/deploy/lab/wire"
 )
 
 // unharmed says what a rotation that failed before its promotion has broken.
@@ -163,6 +167,7 @@ func TestAFleetThatCannotBeServedFailsTheRotation(t *testing.T) {
 	bad := node(2).ID
 	for name, row := range map[string]struct {
 		edit    func([]host.Spec) []host.Spec
+		lab     func(*lab.Options)
 		prepare func(*testing.T, *world)
 		env     []string
 		tags    []string
@@ -172,14 +177,32 @@ func TestAFleetThatCannotBeServedFailsTheRotation(t *testing.T) {
 		"no hosts that the secret's target leaves": {
 			tags: []string{"keytrail:target=Role=web"}, words: []string{"no managed node", "Role=web", "keytrail:target"},
 		},
-		"none online":                        {prepare: all(down), words: []string{node(1).ID, bad, "offline", "KEYTRAIL_MAX_OFFLINE"}},
-		"none online, and all may be away":   {prepare: all(down), env: []string{"KEYTRAIL_MAX_OFFLINE=100%"}, words: []string{"none of 3 hosts is online"}},
-		"one offline, and none may be":       {prepare: second(down), words: []string{"1 of 3 hosts are offline", bad, "KEYTRAIL_MAX_OFFLINE"}},
-		"one offline, and one may be":        {prepare: second(down), env: []string{"KEYTRAIL_MAX_OFFLINE=1"}},
-		"one offline, and a third may be":    {prepare: second(down), env: []string{"KEYTRAIL_MAX_OFFLINE=34%"}},
-		"a host answers garbage":             {prepare: second(answer(host.AnswerGarbage)), words: []string{"setSecret", bad, "unverifiable"}},
-		"a host's answer is cut":             {prepare: second(answer(host.AnswerCut)), words: []string{"setSecret", bad, "unverifiable"}},
-		"a host gives another's answer":      {prepare: second(answer(host.AnswerOther)), words: []string{"setSecret", bad, "unverifiable"}},
+		"none online":                      {prepare: all(down), words: []string{node(1).ID, bad, "offline", "KEYTRAIL_MAX_OFFLINE"}},
+		"none online, and all may be away": {prepare: all(down), env: []string{"KEYTRAIL_MAX_OFFLINE=100%"}, words: []string{"none of 3 hosts is online"}},
+		"one offline, and none may be":     {prepare: second(down), words: []string{"1 of 3 hosts are offline", bad, "KEYTRAIL_MAX_OFFLINE"}},
+		"one offline, and one may be":      {prepare: second(down), env: []string{"KEYTRAIL_MAX_OFFLINE=1"}},
+		"one offline, and a third may be":  {prepare: second(down), env: []string{"KEYTRAIL_MAX_OFFLINE=34%"}},
+		"a host answers garbage":           {prepare: second(answer(host.AnswerGarbage)), words: []string{"setSecret", bad, "unverifiable"}},
+		"a host's answer is cut":           {prepare: second(answer(host.AnswerCut)), words: []string{"setSecret", bad, "unverifiable"}},
+		"a host gives another's answer":    {prepare: second(answer(host.AnswerOther)), words: []string{"setSecret", bad, "unverifiable"}},
+		"a host does not end the script": {
+			prepare: second(func(s *host.Switches) { s.Latency = host.Duration(time.Minute) }), env: []string{"KEYTRAIL_EXECUTION_TIMEOUT=5s"},
+			words: []string{"setSecret", bad, "unverifiable", "5s"},
+		},
+		"Systems Manager cannot deliver to a host": {
+			lab: func(o *lab.Options) {
+				o.SSM.Fate = func(d ssm.Delivery) ssm.Fate { return ssm.Fate{Undeliverable: d.NodeID == bad} }
+			},
+			words: []string{"setSecret", bad, "unreachable", "Undeliverable"},
+		},
+		"the role may not send to a host": {
+			lab: func(o *lab.Options) {
+				o.SSM.Authorize = func(_ wire.Identity, resource string, _ map[string]string) bool {
+					return !strings.HasSuffix(resource, bad)
+				}
+			},
+			words: []string{"setSecret", bad},
+		},
 		"a host's disk is full":              {prepare: second(func(s *host.Switches) { s.DiskFull = true }), words: []string{"setSecret", bad}},
 		"Windows is in the fleet":            {edit: func(h []host.Spec) []host.Spec { h[1].PlatformType = "Windows"; return h }, words: []string{bad, "unsupported", "Windows", "keytrail:target"}},
 		"an account is missing":              {edit: without(1), words: []string{"setSecret", bad + "/" + user, "nouser"}},
@@ -204,7 +227,11 @@ func TestAFleetThatCannotBeServedFailsTheRotation(t *testing.T) {
 			if row.edit != nil {
 				specs = row.edit(specs)
 			}
-			w := newWorld(t, specs)
+			w := newWorld(t, specs, func(o *lab.Options) {
+				if row.lab != nil {
+					row.lab(o)
+				}
+			})
 			w.run(keytrail, row.env...)
 			if row.prepare != nil {
 				row.prepare(t, w)

@@ -2,10 +2,10 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,16 +14,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/keytrail/keytrail/deploy/lab/host"
-	"github.com/keytrail/keytrail/deploy/lab/wire"
 	"github.com/keytrail/keytrail/rotate/fleet"
 )
-
-// observe is a fault that only looks.
-func observe(look func()) func(context.Context, wire.Request) error {
-	return func(context.Context, wire.Request) error { look(); return nil }
-}
 
 // TestBothProofs rotates a fleet with forced commands and accounts without a shell, which are
 // legitimate, hosts with several addresses and several accounts.
@@ -148,8 +143,8 @@ func TestADocumentThatWasChangedIsNotRun(t *testing.T) {
 	if err := says(err, "setSecret", "send"); err != nil {
 		t.Error(err)
 	}
-	if after := homes(t, w.Hosts()...); fmt.Sprint(before) != fmt.Sprint(after) {
-		t.Error("a host was changed")
+	if diff := cmp.Diff(before, homes(t, w.Hosts()...)); diff != "" {
+		t.Errorf("files changed:\n%s", diff)
 	}
 	if err := logsIn(old, user, w.Hosts()...); err != nil {
 		t.Error(err)
@@ -179,6 +174,66 @@ func TestTheSecretsTagsNarrowTheFleet(t *testing.T) {
 		t.Error(err)
 	}
 	if err := refused(s.key(current), "backup", w.Hosts()[1:]...); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAHostWithManyAccounts has an answer that no listing of Systems Manager shows whole.
+func TestAHostWithManyAccounts(t *testing.T) {
+	t.Parallel()
+	old := newKey(t, "made by hand")
+	spec := node(1)
+	names := []string{}
+	spec.Users = nil
+	for i := range 16 {
+		name := fmt.Sprintf("service-account-number-%02d", i)
+		names = append(names, name)
+		spec.Users = append(spec.Users, host.User{Name: name, Keys: []string{old.line}})
+	}
+	w := newWorld(t, []host.Spec{spec})
+	w.run(keytrail, "USERNAME="+strings.Join(names, " "))
+	s := w.secret(keytrail, "fleet", old.value())
+	s.mustRotate()
+	for _, name := range names {
+		if err := errors.Join(logsIn(s.key(current), name, w.Hosts()...), refused(old, name, w.Hosts()...)); err != nil {
+			t.Error(err)
+		}
+	}
+	if w.Front().Counts()["ssm:GetCommandInvocation"] == 0 {
+		t.Error("the whole answer was never read: the test shows nothing")
+	}
+}
+
+func TestRootIsAnAccountLikeAnyOtherOnceItIsAllowed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nodes(1))
+	w.run(keytrail, "USERNAME=root", "KEYTRAIL_ALLOW_ROOT=true")
+	s := w.secret(keytrail, "fleet", "")
+	s.mustRotate()
+	if err := logsIn(s.key(current), "root", w.Hosts()...); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTooManyErrorsStopTheRest goes from host to host and meets a bad one first.
+func TestTooManyErrorsStopTheRest(t *testing.T) {
+	t.Parallel()
+	old := newKey(t, "made by hand")
+	w := newWorld(t, nodes(3, old.line))
+	w.run(keytrail, "KEYTRAIL_MAX_CONCURRENCY=1", "KEYTRAIL_MAX_ERRORS=0")
+	if err := w.Hosts()[0].Change(func(s *host.Switches) { s.Answer = host.AnswerGarbage }); err != nil {
+		t.Fatal(err)
+	}
+	before := homes(t, w.Hosts()...)
+	s := w.secret(keytrail, "fleet", old.value())
+	_, err := s.rotate()
+	if err := says(err, node(1).ID, "unverifiable", node(2).ID, node(3).ID, "not asked", "KEYTRAIL_MAX_ERRORS"); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(before, homes(t, w.Hosts()...)); diff != "" {
+		t.Errorf("files changed:\n%s", diff)
+	}
+	if err := logsIn(old, user, w.Hosts()...); err != nil {
 		t.Error(err)
 	}
 }

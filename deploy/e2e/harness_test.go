@@ -138,15 +138,6 @@ func nodes(n int, keys ...string) []host.Spec {
 	return list
 }
 
-// ids returns the ids of hosts.
-func ids(hosts []*host.Host) []string {
-	var list []string
-	for _, h := range hosts {
-		list = append(list, h.ID())
-	}
-	return list
-}
-
 // run adds the product as a function of that name, with its configuration as NAME=value beside the
 // least that it needs.
 func (w *world) run(name string, env ...string) {
@@ -551,9 +542,11 @@ func refused(k key, user string, hosts ...*host.Host) error {
 			errs = append(errs, fmt.Errorf("%s logs in as %s on %s", k.fingerprint(), user, h.ID()))
 			continue
 		}
-		logins := h.Logins()
-		if i := len(logins) - 1; i < 0 || logins[i].Fingerprint != k.fingerprint() || logins[i].Accepted {
-			errs = append(errs, fmt.Errorf("%s: the host did not refuse %s", h.ID(), k.fingerprint()))
+		heard := slices.ContainsFunc(h.Logins(), func(l host.Login) bool {
+			return l.Fingerprint == k.fingerprint() && l.User == user && !l.Accepted
+		})
+		if !heard {
+			errs = append(errs, fmt.Errorf("%s did not refuse %s: it was never asked", h.ID(), k.fingerprint()))
 		}
 	}
 	return errors.Join(errs...)

@@ -136,10 +136,31 @@ func TestThePublicKeySaysWhoseItIs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nodes(1))
 	w.run(keytrail)
-	s := w.secret(keytrail, "team/fleet", "")
-	version := s.mustRotate()
-	line := s.key(current).line
-	if fields := strings.Fields(line); len(fields) != 3 || !strings.HasPrefix(fields[2], "keytrail:team/fleet") || !strings.HasSuffix(fields[2], ":"+version) {
-		t.Errorf("the public key is %q, want a comment of one word with the secret's name and the version %s", line, version)
+	for what, name := range map[string]string{
+		"a path":               "team/fleet",
+		"all characters":       "a/_+=.@-Z9",
+		"as long as it can be": strings.Repeat("n", 512),
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			s := w.in(t).secret(keytrail, name, "")
+			version := s.mustRotate()
+			want := "keytrail:" + name + ":" + version
+			for _, line := range []string{s.key(current).line, lineOf(s.key(current), keyFile(t, w.Hosts()[0], user))} {
+				if fields := strings.Fields(line); len(fields) != 3 || fields[2] != want {
+					t.Errorf("the key's line is %q, want the comment %s", line, want)
+				}
+			}
+		})
 	}
+}
+
+// lineOf returns the line of a key file that holds a key.
+func lineOf(k key, file string) string {
+	for line := range strings.Lines(file) {
+		if strings.Contains(line, k.blob()) {
+			return line
+		}
+	}
+	return ""
 }

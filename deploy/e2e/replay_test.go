@@ -84,12 +84,7 @@ func TestAFinishThatFailedAfterThePromotionIsFinishedByItsReplay(t *testing.T) {
 			w := newWorld(t, nodes(2, old.line), func(o *lab.Options) { o.Retries = retries })
 			w.run(keytrail)
 			s := w.secret(keytrail, "fleet", old.value())
-			promoted := false // by the time of the call
-			w.Front().Inject(wire.Fault{Match: wire.Action("secretsmanager", "UpdateSecretVersionStage"), Do: observe(func() { promoted = true })})
-			w.Front().Inject(wire.Fault{
-				Match: func(r wire.Request) bool { return promoted && r.Action == "SendCommand" },
-				Times: 1, Do: wire.Deny,
-			})
+			w.Front().Inject(wire.Fault{Match: afterPromotion("SendCommand"), Times: 1, Do: wire.Deny})
 			version, err := s.rotate()
 			if err := says(err, version, "is AWSCURRENT", "not retired", "AccessDenied"); err != nil {
 				t.Error(err)
@@ -118,7 +113,7 @@ func TestAFinishThatFailedAfterThePromotionIsFinishedByItsReplay(t *testing.T) {
 	}
 }
 
-// TestAPromotionWhoseReplyWasLostIsOneRotation has the reply to each call that changes the secret
+// TestARotationWhoseRepliesAreLostIsOneRotation has the reply to each call that changes the secret
 // dropped once.
 func TestARotationWhoseRepliesAreLostIsOneRotation(t *testing.T) {
 	t.Parallel()

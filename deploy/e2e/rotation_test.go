@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -227,6 +228,66 @@ func TestEachStepIsOneLineOfTheLog(t *testing.T) {
 	for _, l := range notOK {
 		if l.InstanceID != w.Hosts()[2].ID() || l.User != user || l.State != "unreachable" || l.Reason == "" || l.Step == "" || l.SecretARN != s.arn {
 			t.Errorf("line of a host that is not ok: %+v", l)
+		}
+	}
+}
+
+// TestEveryTokenThatSecretsManagerTakesRotates uses that AWS sets no pattern for what becomes the id of
+// a version.
+func TestEveryTokenThatSecretsManagerTakesRotates(t *testing.T) {
+	t.Parallel()
+	friend := newKey(t, "friend")
+	w := newWorld(t, nodes(1, friend.line))
+	w.run(keytrail)
+	for name, token := range map[string]string{
+		"dots":             strings.Repeat(".", 32),
+		"a command":        "$(:>/pwned) `:>/pwned` ; :>/pwned #",
+		"quotes":           `'"'"'"'"` + strings.Repeat("0", 24),
+		"line ends":        "\n:>/pwned\n" + strings.Repeat("0", 24),
+		"not ASCII":        strings.Repeat("\u00fc\u202e", 16),
+		"braces":           "{{ Users }} {{global:DATE}} " + strings.Repeat("0", 8),
+		"as long as it is": strings.Repeat("x", 64),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := w.in(t).secret(keytrail, strings.ReplaceAll(name, " ", "-"), "")
+			version, err := s.rotateAs(token)
+			if err != nil || version != token {
+				t.Fatalf("version %q: %v", version, err)
+			}
+			if err := errors.Join(logsIn(s.key(current), user, w.Hosts()...), logsIn(friend, user, w.Hosts()...), pwned(w.Hosts()...)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestTheKeysOfAllEarlierVersionsAreRetired puts the keys of many versions on a host, with and without
+// labels, as abandoned rotations and hand-made values leave them.
+func TestTheKeysOfAllEarlierVersionsAreRetired(t *testing.T) {
+	t.Parallel()
+	friend := newKey(t, "friend")
+	w := newWorld(t, nodes(1))
+	w.run(keytrail)
+	s := w.secret(keytrail, "fleet", "")
+	lines := []string{friend.line}
+	var keys []key
+	for range 90 {
+		k := newKey(t, "of an earlier version")
+		s.put(k.value(), current)
+		keys, lines = append(keys, k), append(lines, k.line)
+	}
+	h := w.Hosts()[0]
+	if err := h.WriteKeys(user, lines...); err != nil {
+		t.Fatal(err)
+	}
+	s.mustRotate()
+	if err := errors.Join(logsIn(s.key(current), user, h), logsIn(friend, user, h)); err != nil {
+		t.Error(err)
+	}
+	for _, k := range keys {
+		if err := refused(k, user, h); err != nil {
+			t.Error(err)
 		}
 	}
 }
