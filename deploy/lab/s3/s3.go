@@ -88,6 +88,7 @@ func New(o Options) (*Service, error) {
 		"DeleteBucketPolicy":         s.deletePolicy,
 		"GetObjectLockConfiguration": s.getLockConfiguration,
 		"PutObjectLockConfiguration": s.putLockConfiguration,
+		"ListObjectsV2":              s.listObjects,
 		"GetObject":                  s.getObject,
 		"HeadObject":                 s.getObject,
 		"PutObject":                  s.putObject,
