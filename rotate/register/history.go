@@ -26,10 +26,17 @@ func histories(facts []Fact) []History {
 	var all []History
 	for _, arn := range slices.Sorted(maps.Keys(bySecret)) {
 		own := bySecret[arn]
-		slices.SortFunc(own, func(a, b Fact) int { return cmp.Or(a.At.Compare(b.At), strings.Compare(keyOf(a), keyOf(b))) })
+		slices.SortFunc(own, byTime)
 		all = append(all, History{arn, own})
 	}
 	return all
+}
+
+func byTime(a, b Fact) int {
+	if c := a.At.Compare(b.At); c != 0 {
+		return c
+	}
+	return strings.Compare(keyOf(a), keyOf(b))
 }
 
 // Trust returns what trust.Decide needs of the history. The caller adds what Secrets Manager says.
@@ -125,16 +132,31 @@ func (h History) PublicKey(fp sshkey.Fingerprint) (sshkey.PublicKey, bool) {
 	return sshkey.PublicKey{}, false
 }
 
-// Shares reports whether two histories have a fingerprint in common.
-func (h History) Shares(other History) bool {
-	for _, f := range h.Facts {
-		for _, k := range f.Keys {
-			if _, ok := other.PublicKey(k.Fingerprint()); ok {
-				return true
-			}
+// Sharing returns those of all histories, other than this one, that have a key of this one.
+// trust.Decide must be told of them.
+func (h History) Sharing(all []History) []History {
+	own := map[sshkey.Fingerprint]bool{}
+	for _, fp := range h.fingerprints() {
+		own[fp] = true
+	}
+	var sharing []History
+	for _, other := range all {
+		if other.Secret != h.Secret && slices.ContainsFunc(other.fingerprints(), func(fp sshkey.Fingerprint) bool { return own[fp] }) {
+			sharing = append(sharing, other)
 		}
 	}
-	return false
+	return sharing
+}
+
+// fingerprints returns those of all keys in the history.
+func (h History) fingerprints() []sshkey.Fingerprint {
+	var fps []sshkey.Fingerprint
+	for _, f := range h.Facts {
+		for _, k := range f.Keys {
+			fps = append(fps, k.Fingerprint())
+		}
+	}
+	return fps
 }
 
 // versions returns the ids of all versions that facts tell of.

@@ -126,6 +126,24 @@ func TestALostReplyIsNoConflict(t *testing.T) {
 	}
 }
 
+func TestAnObjectThatGoesWhileItIsComparedIsWrittenAgain(t *testing.T) {
+	t.Parallel()
+	f := newFakeS3(t)
+	r := New(f, bucketName, Retention{})
+	fact := created(t, secretA, v1, lineA)
+	write(t, r, fact)
+	f.answer = func(r *http.Request, key string) (int, string) {
+		if r.Method == http.MethodGet {
+			delete(f.objects, key)
+		}
+		return 0, ""
+	}
+	write(t, r, fact)
+	if len(f.objects) != 1 {
+		t.Errorf("%d objects, want 1", len(f.objects))
+	}
+}
+
 func TestAnotherFactUnderTheSameKeyIsAConflictThatTellsBoth(t *testing.T) {
 	t.Parallel()
 	r := New(newFakeS3(t), bucketName, Retention{})
@@ -245,8 +263,8 @@ func TestAllPagesOfAllSecretsAreRead(t *testing.T) {
 	if len(all) != 2 || all[0].Secret != secretB || len(all[0].Facts) != 20 || all[1].Secret != secretA || len(all[1].Facts) != 20 {
 		t.Errorf("got %d histories", len(all))
 	}
-	if !all[0].Shares(all[1]) {
-		t.Error("the shared key is not seen")
+	if got := one.Sharing(all); len(got) != 1 || got[0].Secret != secretB {
+		t.Errorf("the other secret shares the key, got %d", len(got))
 	}
 }
 
@@ -341,7 +359,7 @@ func TestAListThatBreaksOffReturnsWhatItHad(t *testing.T) {
 	f := newFakeS3(t)
 	f.pageLen = 1
 	r := New(f, bucketName, Retention{})
-	write(t, r, created(t, secretA, v1, lineA), created(t, secretA, v2, lineB))
+	write(t, r, Fact{Kind: Adopted, Secret: secretA, Version: v1, At: noon}, created(t, secretA, v1, lineA))
 	f.answer = func(r *http.Request, _ string) (int, string) {
 		if r.URL.Query().Has("continuation-token") {
 			return 403, "AccessDenied"
@@ -349,7 +367,7 @@ func TestAListThatBreaksOffReturnsWhatItHad(t *testing.T) {
 		return 0, ""
 	}
 	h, err := r.Read(t.Context(), secretA)
-	if !errors.Is(err, ErrDenied) || len(h.Facts) != 1 {
+	if !errors.Is(err, ErrDenied) || errors.Is(err, ErrMissing) || len(h.Facts) != 1 {
 		t.Errorf("%d facts, error %v", len(h.Facts), err)
 	}
 }
