@@ -58,6 +58,26 @@ func (s *Service) getLocation(w http.ResponseWriter, _ *http.Request, t target) 
 	return nil
 }
 
+type versioningXML struct {
+	XMLName xml.Name `xml:"VersioningConfiguration"`
+	Xmlns   string   `xml:"xmlns,attr"`
+	Status  string   `xml:",omitempty"` // a bucket that never had versions has none
+}
+
+func (s *Service) getVersioning(w http.ResponseWriter, _ *http.Request, t target) error {
+	out := versioningXML{Xmlns: namespace}
+	if err := s.store.view(t.bucket, func(b *bucket) error {
+		if b.Versioning {
+			out.Status = "Enabled"
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	writeXML(w, out)
+	return nil
+}
+
 func (s *Service) getPolicy(w http.ResponseWriter, _ *http.Request, t target) error {
 	return s.store.view(t.bucket, func(b *bucket) error {
 		if b.Policy == nil {

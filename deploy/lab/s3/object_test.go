@@ -123,6 +123,11 @@ func TestConditionalWrites(t *testing.T) {
 		read := &api.GetObjectInput{Bucket: &bucket, Key: aws.String("state"), IfMatch: first.ETag}
 		_, err = l.GetObject(t.Context(), read)
 		refused(t, err, "PreconditionFailed", http.StatusPreconditionFailed)
+		resp, body := l.raw(t, http.MethodGet, "/"+bucket+"/state", "", nil)
+		tag := map[string]string{"If-None-Match": resp.Header.Get("Etag")}
+		if resp, body = l.raw(t, http.MethodGet, "/"+bucket+"/state", "", tag); resp.StatusCode != http.StatusNotModified || body != "" {
+			t.Errorf("a read of what is known = %d %q", resp.StatusCode, body)
+		}
 	}
 }
 

@@ -34,8 +34,11 @@ func (s *Service) speak(r *http.Request) (*answer, error) {
 	a := &answer{header: http.Header{}}
 	s.protocol.ServeHTTP(a, r)
 	a.WriteHeader(http.StatusOK)
-	for name := range a.header {
+	for name := range maps.Clone(a.header) {
 		if strings.HasPrefix(name, "Access-Control-") || name == "Server" || name == "X-Amz-Request-Id" || name == "X-Amz-Id-2" {
+			delete(a.header, name)
+		} else if strings.HasPrefix(name, "X-Amz-Meta-") { // S3 sends these in lower case, and clients show them so
+			a.header[strings.ToLower(name)] = a.header[name]
 			delete(a.header, name)
 		}
 	}

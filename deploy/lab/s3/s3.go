@@ -83,6 +83,7 @@ func New(o Options) (*Service, error) {
 		"CreateBucket":               s.createBucket,
 		"HeadBucket":                 s.headBucket,
 		"GetBucketLocation":          s.getLocation,
+		"GetBucketVersioning":        s.getVersioning,
 		"GetBucketPolicy":            s.getPolicy,
 		"PutBucketPolicy":            s.putPolicy,
 		"DeleteBucketPolicy":         s.deletePolicy,
