@@ -53,13 +53,6 @@ func targetOf(r *http.Request) target {
 
 func (t target) bucketARN() string { return "arn:aws:s3:::" + t.bucket }
 
-func (t target) arn() string {
-	if t.key == "" {
-		return t.bucketARN()
-	}
-	return t.bucketARN() + "/" + t.key
-}
-
 // Action implements wire.Actioner. It is "" for what the lab does not model.
 func (s *Service) Action(r *http.Request) string {
 	t, route := targetOf(r), r.Method+" /"

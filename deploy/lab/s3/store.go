@@ -12,12 +12,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/johannesboyne/gofakes3"
 )
+
+// settingsFile is where a bucket's settings stand in its folder.
+const settingsFile = "@bucket.json"
 
 // nullVersion is the id of what was put into a bucket without versions.
 const nullVersion = "null"
@@ -126,33 +129,42 @@ func openStore(dir string, now func() time.Time, seed uint64) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	settings, err := filepath.Glob(filepath.Join(dir, "*", "@bucket.json"))
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	for _, path := range settings {
-		b := &bucket{objects: map[string][]*version{}}
-		if err := readJSON(path, b); err != nil {
-			return nil, err
-		}
-		s.buckets[b.Name] = b
-		if err := filepath.WalkDir(filepath.Dir(path), func(path string, e fs.DirEntry, err error) error {
-			name := filepath.Base(path)
-			if err != nil || e.IsDir() || name == "@bucket.json" || !strings.HasPrefix(name, "@") || filepath.Ext(name) != ".json" {
-				return err
-			}
-			v := &version{}
-			if err := readJSON(path, v); err != nil {
-				return err
-			}
-			b.insert(v)
-			s.sequence = max(s.sequence, v.Sequence)
-			return nil
-		}); err != nil {
+	for _, e := range entries {
+		if err := s.load(filepath.Join(dir, e.Name())); err != nil {
 			return nil, err
 		}
 	}
 	return s, nil
+}
+
+// load takes up the bucket in a folder, if there is one.
+func (s *store) load(folder string) error {
+	b := &bucket{objects: map[string][]*version{}}
+	if err := readJSON(filepath.Join(folder, settingsFile), b); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	s.buckets[b.Name] = b
+	return filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
+		name := filepath.Base(path)
+		if err != nil || e.IsDir() || name == settingsFile || name[0] != '@' || filepath.Ext(name) != ".json" {
+			return err
+		}
+		v := &version{}
+		if err := readJSON(path, v); err != nil {
+			return err
+		}
+		s.sequence = max(s.sequence, v.Sequence)
+		if same := b.version(v.Key, v.ID); same == nil || same.Sequence < v.Sequence {
+			b.insert(v) // two have the id "null" if the lab ended while one replaced the other
+		}
+		return nil
+	})
 }
 
 // bucket returns a bucket for as long as the lock is held.
@@ -191,7 +203,7 @@ func (s *store) configure(name string, f func(*bucket) error) error {
 		if err := f(b); err != nil {
 			return err
 		}
-		return writeJSON(filepath.Join(s.dir, b.Name, "@bucket.json"), b)
+		return writeJSON(filepath.Join(s.dir, b.Name, settingsFile), b)
 	})
 }
 
@@ -206,7 +218,7 @@ func (s *store) create(name string, lock bool) (created bool, err error) {
 	if err := os.MkdirAll(filepath.Join(s.dir, name), 0o700); err != nil {
 		return false, err
 	}
-	if err := writeJSON(filepath.Join(s.dir, name, "@bucket.json"), b); err != nil {
+	if err := writeJSON(filepath.Join(s.dir, name, settingsFile), b); err != nil {
 		return false, err
 	}
 	s.buckets[name] = b
