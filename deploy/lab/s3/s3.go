@@ -16,8 +16,9 @@
 // suspended versioning, lifecycle, replication, website and every other
 // sub-resource. Accepted and without effect: signatures, policies, storage
 // class, encryption headers, Cache-Control and Expires. Permissions are those
-// of Options.MayList alone. The version "null" of a key is out of reach once
-// its bucket has versions, but as the current one.
+// of Options.MayList alone. The version "null" of a key can be deleted by its id
+// but read as the current one only. A failed If-Match of a DeleteObject whose
+// key is absent answers 412, which AWS does not document.
 package s3
 
 import (
