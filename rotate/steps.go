@@ -188,8 +188,8 @@ func (r *Rotator) finish(ctx context.Context, rot rotation) (outcome, error) {
 	}
 	result := outcome{key: key.Public().Fingerprint()}
 	if !rot.secret.has(rot.version, labelCurrent) {
-		if err := r.vault.promote(ctx, rot.secret, rot.version); err != nil {
-			return result, fmt.Errorf("promote version %s: %w", rot.version, err)
+		if err := r.promote(ctx, rot); err != nil {
+			return result, err
 		}
 	}
 	order := rot.order
@@ -204,6 +204,19 @@ func (r *Rotator) finish(ctx context.Context, rot rotation) (outcome, error) {
 		err = fmt.Errorf("version %s is AWSCURRENT, older keys are not retired everywhere: %w", rot.version, err)
 	}
 	return result, err
+}
+
+// promote moves AWSCURRENT to the rotation's version. A call whose reply was lost is refused when the
+// SDK sends it again, so an error counts only while the label really is elsewhere.
+func (r *Rotator) promote(ctx context.Context, rot rotation) error {
+	err := r.vault.promote(ctx, rot.secret, rot.version)
+	if err == nil {
+		return nil
+	}
+	if s, again := r.vault.describe(ctx, rot.secret.arn); again == nil && s.has(rot.version, labelCurrent) {
+		return nil
+	}
+	return fmt.Errorf("promote version %s: %w", rot.version, err)
 }
 
 // others reads every other version of the secret and returns the fingerprints to retire, and those

@@ -305,7 +305,7 @@ func TestTheSSHProofBelievesNoStranger(t *testing.T) {
 	}{
 		"another host key": {func(s *host.Switches) { s.WrongHostKey = true }, nil, []string{"testSecret", node(2).ID, "unverifiable", "host key"}},
 		"no answer in time": {
-			func(s *host.Switches) { s.Silent = true }, []string{"TIMEOUT=4s"}, []string{"testSecret", node(2).ID, "unreachable"},
+			func(s *host.Switches) { s.Silent = true }, []string{"TIMEOUT=12s"}, []string{"testSecret", node(2).ID, "unreachable"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -30,7 +30,7 @@ cd / || exit 1
 # check NAME VALUE CHARACTERS: VALUE is not empty and holds only CHARACTERS.
 check() {
     case $2 in
-    '' | *[!$3]*)
+    '' | *[!${3-}]*)
         printf 'keytrail: parameter %s is not valid\n' "$1" >&2
         exit 64
         ;;
@@ -47,7 +47,7 @@ check Generation "${SSM_Generation-}" 0-9
 check Expires "${SSM_Expires-}" 0-9
 check AllowRoot "${SSM_AllowRoot-}" a-z
 check InstanceId "${AWS_SSM_INSTANCE_ID-}" A-Za-z0-9-
-case $SSM_Action in apply | inspect) ;; *) check Action '' a ;; esac
+case $SSM_Action in apply | inspect) ;; *) check Action '' ;; esac
 host=$AWS_SSM_INSTANCE_ID retire=${SSM_Retire#-} known=${SSM_Known#-}
 
 # ---- The answer -------------------------------------------------------------
@@ -78,6 +78,7 @@ answer() {
 # SIGN FILE:LINE:LETTERS:COMMENT without blanks. SIGN is + where sshd would
 # take the key, whoever connects. The last line is a key of our own, so that a
 # listing without it is known to be cut short.
+# shellcheck disable=SC2016 # awk expands it
 reader='
 function tell(problem) {
     system("echo !" problem " >&3")
@@ -148,6 +149,7 @@ function letters(options,  one, name, value, found) {
     }
     gsub(/^[ \t]+|[ \t\r]+$/, "", comment)
     gsub(/[^A-Za-z0-9\/_+=.@:,-]/, "_", comment)
+    if (type ~ /-cert-v01@/) mark = mark "x" # sshd looks for plain keys here
     print type, blob, (mark ~ /[aefpx]/ ? "-" : sign) file ":" NR ":" mark ":" substr(comment, 1, 80)
 }
 END {
@@ -395,6 +397,7 @@ WORKER
 # root and whether the detail is worth reading, the summary, the detail. The
 # worker ran as the user, who may have made it say anything: a line that has not
 # the exact form spoils the answer, and nothing else.
+# shellcheck disable=SC2016 # awk expands it
 judge='
 BEGIN {
     wanted = split(install, word, " "); for (i = 1; i <= wanted; i++) want[word[i]] = i
@@ -445,7 +448,7 @@ ended || bad { bad = 1; next }
 END {
     for (i = 1; i <= wanted; i++) {
         if (have[i] == "") have[i] = "-"
-        else if (reason != "-") have[i] = "n"
+        else if (reason != "") have[i] = "n"
         else if (bar[i] != "-") {
             have[i] = "n"
             why = bar[i]
@@ -462,18 +465,17 @@ END {
     }
     code = "ok"
     if (bad || !ended) { code = "unverifiable"; reason = "worker" }
-    else if (reason != "-") code = "refused"
+    else if (reason != "") code = "refused"
     else if (problem != "") { code = "refused"; reason = problem }
-    else if (trouble == "mixed") { code = "refused"; reason = "mixed" }
+    else if (trouble == "mixed") { code = "refused"; reason = nowhere }
     else if (trouble != "") { code = "failed"; reason = trouble }
     else if (refused) { code = "refused"; reason = why }
-    printf "%s %s\n", need, (found != "" || code != "ok") ? "true" : "false"
-    printf ",{\"user\":\"%s\",\"code\":\"%s\",\"reason\":\"%s\",\"present\":\"%s\",\"remaining\":\"%s\"", \
-        user, code, reason == "-" ? "" : reason, present, remaining
-    printf ",\"added\":%d,\"removed\":%d,\"foreign\":%d,\"forged\":%d,\"ways\":\"%s\"}\n", \
-        added, removed, foreign, forged, ways
-    printf ",{\"user\":\"%s\",\"files\":[%s],\"keys\":[%s],\"omitted\":%d}\n", \
-        user, substr(listed, 2), substr(found, 2), omitted
+    print need, found != "" || code != "ok" ? "true" : "false"
+    print ",{\"user\":\"" user "\",\"code\":\"" code "\",\"reason\":\"" reason "\",\"present\":\"" present \
+        "\",\"remaining\":\"" remaining "\",\"added\":" added ",\"removed\":" removed ",\"foreign\":" foreign \
+        ",\"forged\":" forged ",\"ways\":\"" ways "\"}"
+    print ",{\"user\":\"" user "\",\"files\":[" substr(listed, 2) "],\"keys\":[" substr(found, 2) \
+        "],\"omitted\":" omitted "}"
 }'
 
 # ---- Files and who controls them --------------------------------------------
@@ -484,23 +486,21 @@ seen=$nl
 look() {
     asked=
     for path do
-        while :; do
-            case $seen$asked in *"$nl${path:-/} "*) ;; *) asked="$asked$nl${path:-/} " ;; esac
-            [ "$path" ] || break
+        while case $seen$asked in *"$nl${path:-/} "*) ;; *) asked="$asked$nl${path:-/} " ;; esac
+            [ "$path" ]; do
             path=${path%/*}
         done
     done
-    [ "$asked" ] || return 0
-    # shellcheck disable=SC2046,SC2086 # paths have no blanks, and globbing is off
+    # shellcheck disable=SC2086 # no path here has blanks, and nothing globs
     listing=$(ls -ldn $asked 2>/dev/null)
     IFS=$nl
     for line in $listing; do
-        path=/${line#* /} mode=${line%% *}
-        case $path in *' -> '*) target=${path#* -> } path=${path%% -> *} ;; *) target= ;; esac
         unset IFS
+        path=/${line#* /} target=
+        case $path in *' -> '*) target=${path#* -> } path=${path%% -> *} ;; esac
         # shellcheck disable=SC2086
         set -- $line
-        seen="$seen$path $mode $3 $target$nl"
+        seen="$seen$path $1 $3 $target$nl"
     done
     unset IFS
     for path in $asked; do
@@ -508,59 +508,42 @@ look() {
     done
 }
 
-# fact PATH: one path, into $mode (- where there is nothing), $owner and $target.
+# fact PATH: one path, into $mode (- where nothing is), $owner and $target.
 fact() {
     case $seen in *"$nl$1 "*) ;; *) look "$1" ;; esac
-    entry=${seen#*"$nl$1 "}
-    entry=${entry%%"$nl"*}
-    mode=${entry%% *} entry=${entry#* }
-    owner=${entry%% *} target=${entry#* }
+    target=${seen#*"$nl$1 "}
+    target=${target%%"$nl"*}
+    mode=${target%% *} target=${target#* }
+    owner=${target%% *} target=${target#* }
 }
 
-# shared: whether others than the owner may write what has this $mode.
-shared() {
-    case $mode in ?????w* | ????????w*) return 0 ;; esac
-    return 1
+# guarded OWNER: whether only root and OWNER may write what has this $mode and $owner.
+guarded() {
+    case $mode in ?????w* | ????????w*) return 1 ;; esac
+    [ "$owner" = 0 ] || [ "$owner" = "$1" ]
 }
 
-# trace PATH: follows every link. $real is where it leads, $mode and $owner are
-# those of what stands there; $rooted is yes if root alone decides where it leads;
-# $nest and $nest_owner are the deepest directory that exists and its owner,
-# - if others may write to it.
+# trace PATH: follows every link. $real is where it leads, with $mode and $owner;
+# $rooted is yes while root alone decides that; $nest is the deepest directory
+# there is, and $nest_owner its owner, - if others may write to it.
 trace() {
-    rest=${1#/} real='' hops=0 rooted=yes
-    fact /
-    enter /
-    while [ "$rest" ]; do
+    real='' rest=$1 hops=0 rooted=yes
+    while fact "${real:-/}" && nest=$real nest_owner=$owner && [ "$rest" ]; do
+        guarded "$owner" || nest_owner=-
+        [ "$nest_owner" = 0 ] || rooted=no
         part=${rest%%/*}
         case $rest in */*) rest=${rest#*/} ;; *) rest= ;; esac
         case $part in
         '' | .) continue ;;
-        ..)
-            real=${real%/*}
-            fact "${real:-/}"
-            enter "${real:-/}"
-            continue
-            ;;
+        ..) real=${real%/*} && continue ;;
         esac
         fact "$real/$part"
         case $mode in
+        d*) real=$real/$part ;;
         l*)
-            hops=$((hops + 1))
-            case $hops$target in 33* | *[!A-Za-z0-9/._@+,:=~%-]*) return 1 ;; esac
-            case $target in
-            /*)
-                real='' rest=${target#/}${rest:+/$rest}
-                fact /
-                enter /
-                ;;
-            *) rest=$target${rest:+/$rest} ;;
-            esac
-            look "$real/${rest%/}"
-            ;;
-        d*)
-            real=$real/$part
-            enter "$real"
+            hops=$((hops + 1)) rest=$target${rest:+/$rest}
+            case $hops$target in 33* | *[!A-Za-z0-9/._@+,:=~%-]*) return 1 ;; /*) ;; [0-9]/* | [0-9][0-9]/*) real= ;; esac
+            look "$real/$rest"
             ;;
         *)
             real=$real/$part${rest:+/$rest}
@@ -569,30 +552,65 @@ trace() {
             ;;
         esac
     done
-    fact "${real:-/}"
 }
 
-enter() {
-    nest=$1 nest_owner=$owner
-    ! shared || nest_owner=-
-    [ "$nest_owner" = 0 ] || rooted=no
-}
-
-# strict UID: StrictModes, as OpenSSH's safe_path judges $real: owner root or the
-# user and nobody else may write, from the file up to the home or to /.
+# strict UID: StrictModes, as OpenSSH's safe_path judges $real: root's or the
+# user's, and nobody else may write, from the file up to the home or to /.
 strict() {
     path=$real
-    while :; do
-        fact "${path:-/}"
-        case $mode in
-        -) ;;
-        *)
-            [ "$owner" = 0 ] || [ "$owner" = "$1" ] || return 1
-            ! shared || return 1
-            ;;
-        esac
+    while fact "${path:-/}"; do
+        [ "$mode" = - ] || guarded "$1" || return 1
         [ "$path" ] && [ "$path" != "$real_home" ] || return 0
         path=${path%/*}
+    done
+}
+
+# find_files: where sshd looks, into $specs for the worker, and into $paths,
+# $modes and $owners for the answer. Fails where that cannot be told.
+find_files() {
+    specs='' paths='' modes='' owners=''
+    set --
+    for file in $files; do
+        path=
+        while case $file in *%*) ;; *) false ;; esac do
+            path=$path${file%%\%*} file=${file#*%}
+            case $file in
+            h*) path=$path$home ;;
+            u*) path=$path$user ;;
+            U*) path=$path$uid ;;
+            %*) path=$path% ;;
+            *) return 1 ;;
+            esac
+            file=${file#?}
+        done
+        path=$path$file
+        case $path in
+        [Nn][Oo][Nn][Ee]) continue ;;
+        *[!A-Za-z0-9/._@+,:=~%-]*) return 1 ;;
+        /*) set -- "$@" "$path" ;;
+        *) set -- "$@" "$home/$path" ;;
+        esac
+    done
+    look "$home" "$@"
+    trace "$home" || return 1
+    real_home=$real nowhere=mixed
+    [ "$mode" != - ] || nowhere=home
+    for file do
+        trace "$file" || return 1
+        case "$paths " in *" $real "*) continue ;; esac
+        writer=- public=- label=- sign=+
+        case $owner in
+        - | "$uid") [ "$nest_owner" != "$uid" ] || writer=w ;;
+        esac
+        case $rooted$owner in
+        yes0 | "yes$uid") writer=r ;;
+        yes-) [ "$nest" != "${real%/*}" ] || writer=r ;;
+        esac
+        case $writer$uid in r0) writer=w ;; r*) public=p ;; esac
+        case $mode in *.) label=s ;; esac
+        paths="$paths $real" modes="$modes $mode" owners="$owners $owner"
+        [ "$strict" = no ] || strict "$uid" || sign=-
+        specs="$specs $writer$sign$public$label:$real"
     done
 }
 
@@ -600,25 +618,17 @@ strict() {
 
 # A client that no rule names: what holds for it holds for everybody. sshd wants
 # the whole specification as soon as its settings have a Match block.
-sshd_option=-T spec='host=192.0.2.1,addr=192.0.2.1' where=',laddr=192.0.2.2,lport=22'
+client=host=192.0.2.1,addr=192.0.2.1 server=laddr=192.0.2.2,lport=22 option=-T
 
-# effective USER: sshd's settings for a user, into $settings, keys in lower case.
-effective() {
-    for option in $sshd_option -G; do
-        settings=$(sshd "$option" -C "user=$1,$spec$where" 2>/dev/null |
-            awk '{ $1 = tolower($1) } /^(port|listenaddress|hostkey|use|perm|pub|auth|req|revo|trust|strict|chroot|allow|deny)/')
-        case $settings in *pubkeyauthentication\ *)
-            sshd_option=$option
-            return 0
-            ;;
-        esac
+# settings USER: what is in force for a user, into $settings; and once for all
+# users what the login proof needs, into $listen and $host_keys.
+settings() {
+    for option in $option -G; do
+        settings=$(sshd "$option" -C "user=$1,$client,$server" 2>/dev/null |
+            awk '{ $1 = tolower($1) } /^(port|listen|hostkey |use|perm|pub|auth|req|revo|trust|strict|chroot|allow|deny)/')
+        case $settings in *pubkeyauthentication\ *) break ;; esac
     done
-    return 1
-}
-
-# settings_of USER: effective, and once for all users what the login proof needs.
-settings_of() {
-    effective "$1" || return 1
+    case $settings in *pubkeyauthentication\ *) ;; *) return 1 ;; esac
     [ -z "$listen" ] || return 0
     keys=
     IFS=$nl
@@ -632,58 +642,44 @@ settings_of() {
         esac
     done
     # shellcheck disable=SC2086
-    keys=$(cat $keys 2>/dev/null | ssh-keygen -lf - 2>/dev/null)
+    keys=$(cat -- $keys </dev/null 2>/dev/null | ssh-keygen -lf - 2>/dev/null)
     for line in $keys; do
         line=${line#*SHA256:}
         host_keys="$host_keys,\"${line%% *}\""
     done
     unset IFS
-    # A port or an address of its own may have rules of its own.
-    value=${listen#,\"} value=${value%%\"*}
-    case $value in
-    *:22) return 0 ;;
-    0.0.0.0:* | \[::\]:*) where=",laddr=192.0.2.2,lport=${value##*:}" ;;
-    *) where=${value%:*} where=${where#[} where=",laddr=${where%]},lport=${value##*:}" ;;
-    esac
-    effective "$1"
+    # Rules may name the port and the address that sshd listens on: then once more.
+    value=${listen#*\"} value=${value%%\"*}
+    port=${value##*:} value=${value%:*}
+    case $value in 0.0.0.0 | \[::\] | '') value=192.0.2.2 ;; esac
+    value=${value#\[} value=${value%\]}
+    [ "laddr=$value,lport=${port:-22}" != "$server" ] || return 0
+    server=laddr=$value,lport=$port
+    settings "$1"
 }
 
-# matches NAME PATTERN: sshd's patterns know * and ? and nothing else.
-matches() {
-    case $2 in
-    *[[\\]*) [ "$1" = "$2" ] ;;
-    *) case $1 in $2) ;; *) return 1 ;; esac ;;
-    esac
-}
-
-# named NAMES LIST: whether one of NAMES matches a line of LIST. What stands behind
-# an @ names clients: USER@CLIENT is taken for a refusal only if it names all.
+# named NAMES PATTERNS SEPARATOR: whether a name matches, as sshd's patterns do:
+# they know * and ? and nothing else.
 named() {
-    IFS=$nl
+    IFS=$3
     for pattern in $2; do
-        case $pattern in
-        *@\*) pattern=${pattern%@*} ;;
-        *@*) [ "$3" = deny ] && continue || pattern=${pattern%@*} ;;
-        esac
         unset IFS
-        for name in $1; do
-            ! matches "$name" "$pattern" || return 0
-        done
         case " $1 " in *" $pattern "*) return 0 ;; esac
-        IFS=$nl
+        case $pattern in *[[\\]*) continue ;; esac
+        for name in $1; do
+            # shellcheck disable=SC2254 # it is a pattern
+            case $name in $pattern) return 0 ;; esac
+        done
     done
     unset IFS
     return 1
 }
 
-refuse() { [ "$reason" != - ] || reason=$1; }
-
-# heed: why sshd would not let this user in with any key, into $reason; and
-# $files, $strict and $ways. Each question stands as in OpenSSH's auth.c and
-# auth2-pubkey.c.
+# heed: what holds for $user, into $files, $strict and $ways, and into $reason why
+# sshd would not take any key from him: the questions of OpenSSH's auth.c.
 heed() {
-    reason=- ways='' files='' strict=yes pam=no chroot=none revoked=none accepted='' rsa=0
-    deny_users='' allow_users='' deny_groups='' allow_groups=''
+    reason='' ways='' files='' strict=yes pam=no chroot=none revoked=none accepted='*' rsa=0
+    pubkey=yes methods=any root=yes denied='' allowed='' denied_groups='' allowed_groups=''
     IFS=$nl
     for line in $settings; do
         value=${line#* }
@@ -692,44 +688,50 @@ heed() {
         strictmodes\ *) strict=$value ;;
         usepam\ *) pam=$value ;;
         chrootdirectory\ *) chroot=$value ;;
-        revokedkeys\ *) revoked=$value ;;
-        requiredrsasize\ *) rsa=$value ;;
+        permitrootlogin\ *) root=$value ;;
+        pubkeyauthentication\ *) pubkey=$value ;;
+        authenticationmethods\ *) methods=$value ;;
         pubkeyacceptedalgorithms\ * | pubkeyacceptedkeytypes\ *) accepted=$value ;;
-        denyusers\ *) deny_users="$deny_users$nl$value" ;;
-        allowusers\ *) allow_users="$allow_users$nl$value" ;;
-        denygroups\ *) deny_groups="$deny_groups$nl$value" ;;
-        allowgroups\ *) allow_groups="$allow_groups$nl$value" ;;
-        pubkeyauthentication\ no) refuse pubkey ;;
-        authenticationmethods\ *)
-            case " $value " in *' any '* | *' publickey '*) ;; *) refuse methods ;; esac
-            ;;
-        permitrootlogin\ *)
-            case $uid$value in [!0]* | 0yes | 0without-password | 0prohibit-password) ;; *) refuse rootlogin ;; esac
-            ;;
+        requiredrsasize\ *) rsa=$value ;;
+        revokedkeys\ *) revoked=$value ;;
+        # What stands behind an @ names clients: only @* refuses a user altogether.
+        denyusers\ *@\*) denied=$denied$nl${value%@*} ;;
+        denyusers\ *@*) ;;
+        denyusers\ *) denied=$denied$nl$value ;;
+        allowusers\ *) allowed=$allowed$nl${value%@*} ;;
+        denygroups\ *) denied_groups=$denied_groups$nl$value ;;
+        allowgroups\ *) allowed_groups=$allowed_groups$nl$value ;;
         authorizedkeyscommand\ none | trustedusercakeys\ none) ;;
         authorizedkeyscommand\ *) ways=${ways}k ;;
         trustedusercakeys\ *) ways=${ways}c ;;
         esac
     done
     unset IFS
+    [ "$pubkey" = yes ] || refuse pubkey
+    case " $methods " in *' any '* | *' publickey '*) ;; *) refuse methods ;; esac
+    case $uid$root in [!0]* | 0yes | 0without-password | 0prohibit-password) ;; *) refuse rootlogin ;; esac
     account
-    [ -z "$deny_users" ] || ! named "$user" "$deny_users" deny || refuse users
-    [ -z "$allow_users" ] || named "$user" "$allow_users" allow || refuse users
-    [ "$deny_groups$allow_groups" ] || return 0
+    [ -z "$denied" ] || ! named "$user" "$denied" "$nl" || refuse users
+    [ -z "$allowed" ] || named "$user" "$allowed" "$nl" || refuse users
+    [ "$denied_groups$allowed_groups" ] || return 0
     groups=$(id -Gn "$user" 2>/dev/null)
-    [ -z "$deny_groups" ] || ! named "$groups" "$deny_groups" deny || refuse groups
-    [ -z "$allow_groups" ] || named "$groups" "$allow_groups" allow || refuse groups
+    [ -z "$denied_groups" ] || ! named "$groups" "$denied_groups" "$nl" || refuse groups
+    [ -z "$allowed_groups" ] || named "$groups" "$allowed_groups" "$nl" || refuse groups
 }
 
-# account: what the password file and its shadow say against a login.
+refuse() { reason=${reason:-$1}; }
+
+# account: what passwd and shadow say against a login. Only without PAM does a
+# locked password lock a key out as well.
 account() {
     IFS=$nl
     for line in $shadow; do
         case $line in "$user:"*) ;; *) continue ;; esac
         IFS=:
         # shellcheck disable=SC2086
-        set -- $line : : : : : : : :
-        IFS=$nl password=$2
+        set -- $line - - - - - - - -
+        unset IFS
+        password=$2
         case :$3:$5:$7: in *::* | *[!0-9:]*) ;; *) [ "$pam" = no ] || [ $today -le $(($3 + $5 + $7)) ] || refuse expired ;; esac
         case $8 in '' | *[!0-9]*) ;; *) [ $today -le "$8" ] || refuse expired ;; esac
     done
@@ -738,7 +740,8 @@ account() {
     [ "$chroot" != none ] || { [ -f "$shell" ] && [ -x "$shell" ]; } || refuse shell
 }
 
-# bar: for each wanted key the reason why sshd would not take that very key.
+# bar: why sshd would not take this or that wanted key, - or a reason for each,
+# into $barred.
 bar() {
     barred=
     IFS=,
@@ -746,23 +749,20 @@ bar() {
         unset IFS
         # shellcheck disable=SC2086
         set -- $entry
-        why=-
-        case $2 in ssh-rsa) names='rsa-sha2-512 rsa-sha2-256 ssh-rsa' ;; *) names=$2 ;; esac
-        ok=no
-        for name in $names; do
-            case ",$accepted," in ,, | *",$name,"*) ok=yes ;; esac
-        done
-        [ $ok = yes ] || why=algorithm
-        case $bits in *" $1:"*) size=${bits#*" $1:"} ;; esac
-        [ "$2" != ssh-rsa ] || [ "${size%% *}" -ge "$rsa" ] || why=rsasize
+        why=- types=$2
+        size=${sizes#*" $1:"}
+        if [ "$2" = ssh-rsa ]; then
+            types='rsa-sha2-512 rsa-sha2-256 ssh-rsa'
+            [ "${size%% *}" -ge "$rsa" ] || why=rsasize
+        fi
+        named "$types" "$accepted" , || why=algorithm
         [ "$revoked" = none ] || ! revoked "$1" "$2 $3" || why=revoked
         barred="$barred $why"
-        IFS=,
     done
     unset IFS
 }
 
-# revoked FINGERPRINT KEY: a file that cannot be read revokes everything.
+# revoked FINGERPRINT KEY: sshd takes no key at all while it cannot read a list.
 revoked() {
     for list in $revoked; do
         [ -r "$list" ] || return 0
@@ -776,21 +776,21 @@ revoked() {
 
 # ---- One user ---------------------------------------------------------------
 
-# entry NAME: a line of passwd, into $uid, $home, $shell and $password. Fails
-# where there is none; $uid is empty where the answer cannot be used.
+# entry PATTERN: the line of passwd that it matches, into $uid, $home, $shell and
+# $password. Fails where there is none; $uid is empty where it cannot be used.
 entry() {
-    wanted=$1 uid='' lines=
+    uid='' found=
     IFS=$nl
     for line in $accounts; do
-        case $line in "$1:"* | *:"$1:"*:/*) ;; *) continue ;; esac
-        case $lines in '' | "$line") lines=$line ;; *) lines=: ;; esac
+        # shellcheck disable=SC2254
+        case $line in $1) found=${found:-$line} ;; *) continue ;; esac
+        [ "$line" = "$found" ] || found=:
     done
     unset IFS
-    [ "$lines" ] || return 1
-    password=${lines#*:} home=${lines%:*}
-    uid=${password#*:} password=${password%%:*}
-    uid=${uid%%:*} home=${home##*:} shell=${lines##*:}
-    shell=${shell:-/bin/sh}
+    [ "$found" ] || return 1
+    password=${found#*:} home=${found%:*} shell=${found##*:}
+    uid=${password#*:} password=${password%%:*} home=${home##*:} shell=${shell:-/bin/sh}
+    uid=${uid%%:*}
     case $uid$home in *[!A-Za-z0-9/._@+,=~%-]*) uid= ;; [0-9]*/*) ;; *) uid= ;; esac
 }
 
@@ -801,138 +801,90 @@ say() {
     summaries="$summaries,\"added\":0,\"removed\":0,\"foreign\":0,\"forged\":0,\"ways\":\"\"}"
 }
 
-# find_files: where sshd looks, into $specs for the worker and $paths, $modes and
-# $owners for the answer. Fails where that cannot be told.
-find_files() {
-    specs='' paths='' modes='' owners=''
-    set --
-    for file in $files; do
-        case $file in [Nn][Oo][Nn][Ee]) continue ;; esac
-        out=
-        while :; do
-            case $file in
-            *%*) out=$out${file%%\%*} file=${file#*%} ;;
-            *) break ;;
-            esac
-            case $file in
-            h*) out=$out$home ;;
-            u*) out=$out$user ;;
-            U*) out=$out$uid ;;
-            %*) out=$out% ;;
-            *) return 1 ;;
-            esac
-            file=${file#?}
-        done
-        out=$out$file
-        case $out in *[!A-Za-z0-9/._@+,:=~%-]*) return 1 ;; /*) ;; *) out=$home/$out ;; esac
-        set -- "$@" "$out"
-    done
-    look "$home" "$@"
-    trace "$home" || return 1
-    real_home=$real
-    for file do
-        trace "$file" || return 1
-        case " $paths " in *" $real "*) continue ;; esac
-        case $mode in *.) label=s ;; *) label=- ;; esac
-        paths="$paths $real" modes="$modes $mode" owners="$owners $owner" letters=-
-        if [ $rooted = yes ] && [ "$owner" != - -o "$nest" = "${real%/*}" ]; then
-            case $owner in - | 0 | "$uid") letters=r ;; esac
-        fi
-        case $owner in - | "$uid") [ "$nest_owner" != "$uid" ] || letters=w ;; esac
-        specs="$specs $letters"
-        if [ "$strict" = no ] || strict "$uid"; then specs="$specs+"; else specs="$specs-"; fi
-        case $letters in r) specs=${specs}p ;; *) specs=$specs- ;; esac
-        specs=$specs$label:$real
-    done
-}
-
-# as UID ARGUMENT...: the worker, with the rights of root or of this user.
+# as UID ARGUMENT...: the worker, with the rights of root or of $user.
 as() {
-    if [ "$1" = 0 ]; then
-        shift
-        set -- sh -c "$worker" keytrail "$@"
+    who=$1
+    shift
+    set -- keytrail "$@"
+    if [ "$who" = 0 ]; then
+        set -- sh -c "$worker" "$@"
     elif [ "$runuser" ]; then
-        shift
-        set -- runuser -u "$user" -- sh -c "$worker" keytrail "$@"
+        set -- runuser -u "$user" -- sh -c "$worker" "$@"
     else
-        shift
-        set -- su -s /bin/sh -c "$worker" -- "$user" keytrail "$@"
+        set -- su -s /bin/sh -c "$worker" -- "$user" "$@"
     fi
     # shellcheck disable=SC2086
     $limit env -i PATH="$PATH" LC_ALL=C HOME="$home" "$@" </dev/null 2>/dev/null 9<&-
 }
 
+# serve: everything about $user.
 serve() {
-    entry "$user" || { say nouser ''; return; }
+    entry "$user:*" || { say nouser ''; return; }
     [ "$uid" ] || { say unverifiable passwd; return; }
     [ "$uid" != 0 ] || [ "$SSM_AllowRoot" = yes ] || { say refused root; return; }
-    settings_of "$user" || { say unverifiable sshd; return; }
+    settings "$user" || { say unverifiable sshd; return; }
     heed
     find_files || { say unverifiable path; return; }
     [ "$specs" ] || { say refused nofile; return; }
     bar
-    how=read drop='' added=0 removed=0 trouble=
+    how=read going='' added=0 removed=0 trouble='' rounds=0
     [ "$SSM_Action" != apply ] || how=edit
-    case $reason$barred in *[a-z]*) ;; *) [ -z "$entries" ] || drop=$retire ;; esac
-    for round in 1 2 3; do
+    # Nothing may go while sshd would refuse what has to stay.
+    case $reason$barred in *[a-z]*) ;; *?*) going=$retire ;; esac
+    while
         # shellcheck disable=SC2086
-        view=$(as "$uid" $how "$host" "$entries" "$drop" "$reader" $specs |
+        view=$(as "$uid" $how "$host" "$entries" "$going" "$reader" $specs |
             $limit awk -v user="$user" -v install="$prints" -v retire="$retire" -v known="$known" \
                 -v barred="$barred" -v files="$paths" -v modes="$modes" -v owners="$owners" \
-                -v reason="$reason" -v ways="$ways" -v room="$room" \
-                -v added=$added -v removed=$removed -v trouble="$trouble" "$judge")
-        case $view in
-        add*) set -- "$entries" '' ;;
-        drop*) set -- '' "$drop" ;;
-        *) break ;;
-        esac
+                -v reason="$reason" -v nowhere="$nowhere" -v trouble="$trouble" -v ways="$ways" \
+                -v added=$added -v removed=$removed -v room=$room "$judge")
+        rounds=$((rounds + 1))
+        case $rounds$view in [123]add*) set -- "$entries" '' ;; [123]drop*) set -- '' "$going" ;; *) false ;; esac
+    do
+        # What is root's alone, root edits, and then the user looks again.
+        set -- edit "$host" "$@" "$reader"
         for file in $specs; do
             case $file in r*) set -- "$@" "w${file#?}" ;; esac
         done
-        keys=$1 going=$2
-        shift 2
-        report=$(as 0 edit "$host" "$keys" "$going" "$reader" "$@")
+        report=$(as 0 "$@")
         # shellcheck disable=SC2086
         set -- ${report##*"${nl}end "}
-        added=$((added + $1)) removed=$((removed + $2))
-        [ "$3" = - ] || trouble=$3 how=read
+        added=$((added + ${1:-0})) removed=$((removed + ${2:-0}))
+        [ "${3:-write}" = - ] || trouble=${3:-write} how=read
     done
     [ "$view" ] || { say unverifiable worker; return; }
     case $view in *" true$nl"*) telling=true ;; esac
     view=${view#*"$nl"}
-    summaries=$summaries${view%"$nl"*} details=$details${view#*"$nl"}
-    room=$((room - ${#view}))
+    summaries=$summaries${view%"$nl"*} details=$details${view#*"$nl"} room=$((room - ${#view}))
 }
 
 # ---- The run ----------------------------------------------------------------
 
-# shellcheck disable=SC2086
-accounts=$(getent passwd 0 $SSM_Users 2>/dev/null) shadow=$(getent shadow $SSM_Users 2>/dev/null)
-now=$(date +%s) today=$((now / 86400))
-
-# The wanted keys by fingerprint: $prints and $entries in their order, $bits.
-prints='' entries='' bits='' offered='' n=0
+# The wanted keys: $prints and $entries ("FINGERPRINT LINE,...") in their order,
+# and their $sizes.
+entries='' prints='' sizes='' lines=
 IFS=,
-for key in ${SSM_Install#-}; do
-    offered="$offered$key$nl" n=$((n + 1))
-done
-list=$(printf %s "$offered" | ssh-keygen -lf - 2>/dev/null)
+for line in ${SSM_Install#-}; do lines=$lines$line$nl; done
 IFS=$nl
-for line in $list; do
-    size=${line%% *} print=${line#*SHA256:} key=${offered%%"$nl"*}
-    offered=${offered#*"$nl"} print=${print%% *} n=$((n - 1))
-    prints="$prints $print" entries="$entries,$print $key" bits="$bits $print:$size"
+for line in $(printf %s "$lines" | ssh-keygen -lf - 2>/dev/null); do
+    print=${line#*SHA256:}
+    print=${print%% *}
+    prints="$prints $print" sizes="$sizes $print:${line%% *}"
+    entries=$entries${entries:+,}"$print ${lines%%"$nl"*}"
+    lines=${lines#*"$nl"}
 done
 unset IFS
-entries=${entries#,}
-[ $n = 0 ] || check Install '' a
+[ -z "$lines" ] || check Install ''
 
-worker=$(worker_text) runuser='' limit=
+# shellcheck disable=SC2086
+accounts=$(getent passwd 0 $SSM_Users 2>/dev/null) shadow=$(getent shadow $SSM_Users 2>/dev/null)
+worker=$(worker_text) runuser='' limit='' today=$(($(date +%s) / 86400))
 ! command -v runuser >/dev/null || runuser=yes
-! command -v timeout >/dev/null || limit='timeout -s KILL 20' # a user may stop his own processes
+# A user may stop his own processes: that must not keep the others waiting.
+! command -v timeout >/dev/null || limit='timeout -s KILL 20'
 
-# An apply of the past must not undo a later one: one at a time for each scope,
-# and none that is older than the last. The state is written before any edit.
+# remember: orders may arrive late and in any order. One apply of a scope runs at a
+# time, and none that is older than the last; that is written before any edit.
 remember() {
     tries=0
     until flock -n 9; do
@@ -946,15 +898,16 @@ remember() {
     case $last in '' | *[!0-9]*) answer state ;; esac
     [ "$last" -le "$SSM_Generation" ] || answer superseded
     [ "$last" -lt "$SSM_Generation" ] || return 0
-    printf '%s\n' "$SSM_Generation" >"$state/generation.new" &&
-        mv -f "$state/generation.new" "$state/generation" || answer state
+    printf '%s\n' "$SSM_Generation" >"$state/generation.new" || answer state
+    mv -f "$state/generation.new" "$state/generation" || answer state
 }
 if [ "$SSM_Action" = apply ]; then
-    entry root && state=$home/.keytrail/$SSM_Scope && mkdir -p "$state" && [ -r "$state" ] || answer state
+    entry '*:*:0:*' || answer state
+    state=$home/.keytrail/$SSM_Scope
+    mkdir -p "$state" || answer state
+    [ -r "$state" ] || answer state
     exec 9<"$state"
     remember
 fi
-for user in $SSM_Users; do
-    serve
-done
+for user in $SSM_Users; do serve; done
 answer ok
