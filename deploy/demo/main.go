@@ -34,7 +34,7 @@ func main() {
 	case errors.Is(err, flag.ErrHelp):
 		os.Exit(0)
 	case ctx.Err() != nil:
-		fmt.Fprintln(os.Stderr, "interrupted; the lab is gone")
+		fmt.Fprintln(os.Stderr, "demo: interrupted")
 		os.Exit(interrupted)
 	}
 	fmt.Fprintln(os.Stderr, "demo: "+err.Error())

@@ -17,7 +17,7 @@ type step struct {
 }
 
 var steps = []step{
-	{"createSecret", "making a key pair", "a new key pair is " + pending, false},
+	{"createSecret", "making a key pair", "a new key pair waits as " + pending, false},
 	{"setSecret", "adding the public key", "the public key is on every host", true},
 	{"testSecret", "logging in with the new key", "the function logged in everywhere", true},
 	{"finishSecret", "moving " + current + ", removing older keys", current + " moved, old keys removed", true},
@@ -65,6 +65,23 @@ const pollEvery = 25 * time.Millisecond
 
 // rotationLimit bounds a rotation; one takes about a second.
 const rotationLimit = 60 * time.Second
+
+// rotate starts a rotation and watches it.
+func (d *demo) rotate(ctx context.Context, start func() (version string, err error)) (rotation, error) {
+	p, err := d.aws.progress(ctx)
+	if err != nil {
+		return rotation{}, err
+	}
+	since := time.Now()
+	version, err := start()
+	if err != nil {
+		return rotation{}, err
+	}
+	r, err := d.watch(ctx, version, since, p.commands)
+	d.screen.clear()
+	d.screen.blank()
+	return r, err
+}
 
 // watch follows the rotation of a version that began at a moment, after a
 // number of commands, and writes a line for each step.
@@ -138,8 +155,8 @@ func (d *demo) showEnd(e entry) {
 		ok, all := e.accounts()
 		count = fmt.Sprintf("%d of %d accounts", ok, all)
 	}
-	d.screen.line(fmt.Sprintf("%*s%-12s  %5.2f s  %17s  %s",
-		margin, "", s.name, e.Seconds, count, d.screen.paint(style, text)))
+	d.screen.line(fmt.Sprintf("%*s%-12s  %s  %17s  %s", margin, "", s.name,
+		d.screen.paint(dim, fmt.Sprintf("%5.2f s", e.Seconds)), count, d.screen.paint(style, text)))
 }
 
 // showProgress shows the step that runs and how many hosts have answered.

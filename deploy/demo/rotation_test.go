@@ -85,7 +85,7 @@ func TestTheEndOfAStepIsOneLine(t *testing.T) {
 		d.showEnd(e)
 	}
 	want := "" +
-		"   createSecret   0.02 s                     a new key pair is AWSPENDING\n" +
+		"   createSecret   0.02 s                     a new key pair waits as AWSPENDING\n" +
 		"   setSecret      0.30 s    4 of 4 accounts  the public key is on every host\n" +
 		"   testSecret     0.40 s    3 of 4 accounts  failed\n"
 	if diff := cmp.Diff(want, b.String()); diff != "" {

@@ -94,11 +94,11 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	out.blank()
 	out.line(out.paint(bold, d.claims.summary()) + fmt.Sprintf(", in %.1f s", time.Since(began).Seconds()))
-	if s.dir != "" {
-		out.line("What the lab wrote is in " + clean(d.lab.Dir()))
-	}
-	if s.hold {
+	switch {
+	case s.hold:
 		d.hold(ctx)
+	case s.dir != "":
+		out.line("What the lab wrote is below " + clean(d.lab.Dir()))
 	}
 	return out.err
 }
@@ -163,7 +163,8 @@ func (d *demo) furnish() error {
 // hold leaves the lab running until the context ends.
 func (d *demo) hold(ctx context.Context) {
 	d.screen.blank()
-	d.screen.line("The lab runs on until Ctrl-C. For the AWS CLI in another terminal:")
+	d.screen.line("The lab runs on until Ctrl-C, below " + clean(d.lab.Dir()))
+	d.screen.line("For the AWS CLI in another terminal:")
 	for _, e := range d.lab.Exports() {
 		d.screen.line("  " + e)
 	}

@@ -28,11 +28,12 @@ func (d *demo) takeStock(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	withLive, err := d.logIn(ctx, d.live(), d.accounts())
+	// With the other client: the two have no code in common.
+	withLive, err := d.logIn(ctx, library{}, d.live(), d.accounts())
 	if err != nil {
 		return err
 	}
-	withOld, err := d.logIn(ctx, d.keys[len(d.keys)-2], d.accounts())
+	withOld, err := d.logIn(ctx, library{}, d.keys[len(d.keys)-2], d.accounts())
 	if err != nil {
 		return err
 	}
