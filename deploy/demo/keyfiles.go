@@ -104,9 +104,25 @@ func (f keyFile) untouched(before keyFile, ours map[string]bool) string {
 	case before.exists && f.mode != before.mode:
 		return fmt.Sprintf("%s: mode %o became %o", f, before.mode, f.mode)
 	case !bytes.Equal(got, want):
-		return fmt.Sprintf("%s: %q became %q", f, want, got)
+		return fmt.Sprintf("%s, beside our keys: %s", f, difference(want, got))
 	}
 	return ""
+}
+
+// difference tells of the first line in which two contents differ.
+func difference(before, after []byte) string {
+	was, is := bytes.SplitAfter(before, []byte("\n")), bytes.SplitAfter(after, []byte("\n"))
+	n := 0
+	for n < len(was) && n < len(is) && bytes.Equal(was[n], is[n]) {
+		n++
+	}
+	line := func(lines [][]byte) string {
+		if n < len(lines) {
+			return string(lines[n])
+		}
+		return ""
+	}
+	return fmt.Sprintf("line %d, %q became %q", n+1, line(was), line(is))
 }
 
 // brief is the beginning of a fingerprint: enough to tell keys apart by eye.
