@@ -25,6 +25,7 @@ import (
 
 	"github.com/keytrail/keytrail/deploy/lab/host"
 	"github.com/keytrail/keytrail/deploy/lab/lambda"
+	"github.com/keytrail/keytrail/deploy/lab/s3"
 	"github.com/keytrail/keytrail/deploy/lab/secretsmanager"
 	"github.com/keytrail/keytrail/deploy/lab/ssm"
 	"github.com/keytrail/keytrail/deploy/lab/wire"
@@ -175,6 +176,12 @@ func (l *Lab) serve(listener net.Listener) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	store, err := s3.New(s3.Options{Dir: filepath.Join(l.Dir(), "s3"), Region: o.Region, Now: o.Now, Seed: o.Seed})
+	if err != nil {
+		l.secrets.Close()
+		return errors.Join(err, listener.Close())
+	}
+	l.front.HandleHTTP("s3", store)
 	l.front.Handle("secretsmanager", l.secrets)
 	l.front.Handle("ssm", l.ssm)
 	l.front.HandleHTTP("lambda", l.lambda.Handler())

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
+	"github.com/keytrail/keytrail/deploy/lab/s3"
 	"github.com/keytrail/keytrail/deploy/lab/secretsmanager"
 	"github.com/keytrail/keytrail/deploy/lab/ssm"
 	"github.com/keytrail/keytrail/deploy/lab/wire"
@@ -66,8 +67,8 @@ func (n node) Run(ctx context.Context, s ssm.Script) ssm.Output {
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	needPython(t)
-	for program, open := range map[string]func(*testing.T) wire.Service{
-		"secretsmanager": func(t *testing.T) wire.Service {
+	for program, mount := range map[string]func(*testing.T, *wire.Front){
+		"secretsmanager": func(t *testing.T, f *wire.Front) {
 			s, err := secretsmanager.New(secretsmanager.Options{
 				Dir: t.TempDir(), Invoker: busy{}, MayInvoke: func(arn string) bool { return arn == functionARN },
 			})
@@ -75,18 +76,25 @@ func TestJudge(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(s.Close)
-			return s
+			f.Handle("secretsmanager", s)
 		},
-		"ssm": func(t *testing.T) wire.Service {
+		"s3": func(t *testing.T, f *wire.Front) {
+			s, err := s3.New(s3.Options{Dir: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.HandleHTTP("s3", s)
+		},
+		"ssm": func(t *testing.T, f *wire.Front) {
 			s := ssm.New(ssm.Options{Nodes: func() []ssm.Node { return []ssm.Node{node("i-0000000000000001a"), node("i-0000000000000002a")} }})
 			t.Cleanup(s.Close)
-			return s
+			f.Handle("ssm", s)
 		},
 	} {
 		t.Run(program, func(t *testing.T) {
 			t.Parallel()
 			front := wire.New(wire.Options{})
-			front.Handle(program, open(t))
+			mount(t, front)
 			server := httptest.NewServer(front)
 			t.Cleanup(server.Close)
 			c := exec.CommandContext(t.Context(), "python3", program+".py")
