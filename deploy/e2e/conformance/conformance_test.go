@@ -1,0 +1,204 @@
+package conformance
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keytrail/keytrail/rotate/fleet"
+)
+
+// row is one case. Where it says nothing, alice has the key old in her only key file, and the order
+// gives her new and takes old away.
+type row struct {
+	name  string
+	setup []step
+	order func(*fleet.Order, *keyring)
+	// want is what the host says, one line for each user as summary has it; or, where the host refuses
+	// the order as a whole, what it says of that.
+	want []string
+	// after are the files whose bytes are others afterwards. A path that was not there before is a new
+	// file, or with a slash at its end a directory. Everything else must be as it was: bytes, owner,
+	// mode, and nothing left behind.
+	after map[string]string
+	// in and out are the keys that let people in as alice afterwards, and those that do not; together
+	// they must name both old and new. "root/new" is another user's login.
+	in, out string
+	// notInLab is why no lab host can be in this state.
+	notInLab string
+}
+
+// step is one change to a fresh system.
+type step func(*testing.T, *system, *keyring)
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	keys := newKeyring(t)
+	shells, why := realShells(t)
+	if why != "" && os.Getenv("CI") != "" {
+		t.Fatalf("the rows cannot run on a real system: this %s", why)
+	}
+	seen := map[string]bool{}
+	for _, r := range slices.Concat(contentRows, fileRows, settingRows, accountRows) {
+		if seen[r.name] {
+			t.Fatalf("two rows are named %q", r.name)
+		}
+		seen[r.name] = true
+		t.Run(r.name, func(t *testing.T) {
+			t.Parallel()
+			t.Run("lab", func(t *testing.T) {
+				t.Parallel()
+				if r.notInLab != "" {
+					t.Skipf("only on a real system: %s", r.notInLab)
+				}
+				r.check(t, newLabHost(t), keys)
+			})
+			for _, shell := range slices.Sorted(maps.Keys(shells)) {
+				t.Run(shell, func(t *testing.T) {
+					t.Parallel()
+					r.check(t, newRealSystem(t, shells[shell], keys), keys)
+				})
+			}
+			if why != "" {
+				t.Run("real", func(t *testing.T) { t.Skip(why) })
+			}
+		})
+	}
+}
+
+// check runs the row on a bare system.
+func (r row) check(t *testing.T, s *system, keys *keyring) {
+	t.Helper()
+	s.populate(t, keys)
+	for _, change := range r.setup {
+		change(t, s, keys)
+	}
+	want := expected(t, s.entries(t), r.after, keys)
+	o := newOrder(keys)
+	if r.order != nil {
+		r.order(&o, keys)
+	}
+	if diff := cmp.Diff(r.want, s.says(t, o)); diff != "" {
+		t.Errorf("the host's answer (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, s.entries(t)); diff != "" {
+		t.Errorf("files afterwards (-want +got):\n%s", diff)
+	}
+	r.checkLogins(t, s, keys)
+}
+
+func (r row) checkLogins(t *testing.T, s *system, keys *keyring) {
+	t.Helper()
+	for _, name := range []string{"old", "new"} {
+		if !slices.Contains(strings.Fields(r.in+" "+r.out), name) {
+			t.Errorf("the row does not say whether %s lets people in", name)
+		}
+	}
+	for _, list := range []struct {
+		logins string
+		enter  bool
+	}{{r.in, true}, {r.out, false}} {
+		for _, login := range strings.Fields(list.logins) {
+			user, name, other := strings.Cut(login, "/")
+			if !other {
+				user, name = "alice", login
+			}
+			err := s.login(user, keys.keys[name].Signer())
+			if (err == nil) != list.enter {
+				t.Errorf("login of %s with the key %s: got in %t, want %t: %v", user, name, err == nil, list.enter, err)
+			}
+		}
+	}
+}
+
+// newOrder is what most rows are ordered.
+func newOrder(keys *keyring) fleet.Order {
+	return fleet.Order{
+		Action: fleet.Apply, Nonce: "0b8f7d0c-9f5e-4c55-8b0e-1f5d1a2b3c4d", Scope: fleet.Scope("web"),
+		Users: []string{"alice"}, Install: keys.public("new"), Retire: keys.prints("old"),
+		Generation: 1, Expires: time.Now().Add(time.Hour),
+	}
+}
+
+// says runs an order and returns the answer in the words of rows.
+func (s *system) says(t *testing.T, o fleet.Order) (lines []string) {
+	t.Helper()
+	answer, err := s.run(t, o)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, u := range answer.Users {
+		lines = append(lines, summary(u))
+	}
+	return lines
+}
+
+// summary is an answer about one user in short: the code and the reason, a mark for each key that
+// was to be there and for each that was not, and what else is more than nothing.
+func summary(u fleet.UserAnswer) string {
+	text := strings.TrimSpace(fmt.Sprintf("%s %s", u.Code, u.Reason))
+	if len(u.Present)+len(u.Remaining) > 0 {
+		text += fmt.Sprintf(" %s/%s", marks(u.Present), marks(u.Remaining))
+	}
+	for _, n := range []struct {
+		name  string
+		count int
+	}{{"added", u.Added}, {"removed", u.Removed}, {"foreign", u.Foreign}, {"forged", u.Forged}} {
+		if n.count != 0 {
+			text += fmt.Sprintf(", %d %s", n.count, n.name)
+		}
+	}
+	if u.Ways != "" {
+		text += ", ways " + u.Ways
+	}
+	return text
+}
+
+func marks(keys []fleet.Presence) string {
+	text := make([]byte, len(keys))
+	for i, k := range keys {
+		text[i] = byte(k)
+	}
+	return string(text)
+}
+
+// expected is what stands in the watched places after the changes.
+func expected(t *testing.T, before map[string]entry, after map[string]string, keys *keyring) map[string]entry {
+	t.Helper()
+	want := maps.Clone(before)
+	for name, text := range after {
+		file := strings.TrimSuffix(name, "/")
+		e, was := before[file]
+		if !was {
+			e = fresh(file, name != file)
+		}
+		e.Text = keys.expand(text)
+		want[file] = e
+	}
+	return want
+}
+
+// fresh is what the script may make: private below a home, and below /etc root's, but readable.
+func fresh(file string, dir bool) entry {
+	e := entry{Mode: 0o600}
+	switch {
+	case strings.HasPrefix(file, "/home/alice/"):
+		e.UID, e.GID = aliceID, aliceID
+	case strings.HasPrefix(file, "/home/bob/"):
+		e.UID, e.GID = bobID, bobID
+	case path.Dir(file) != "/root/.ssh":
+		e.Mode = 0o644
+	}
+	if dir {
+		e.Mode = fs.ModeDir | 0o700
+	}
+	return e
+}

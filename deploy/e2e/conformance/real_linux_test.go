@@ -1,0 +1,176 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// sbin is where sshd and the commands of a host are, as the agent's PATH has it.
+const sbin = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// realShells returns the shells of the machine that rows run under, each as what its sh is a link to,
+// or why rows cannot run on the machine.
+func realShells(t *testing.T) (shells map[string]string, why string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return nil, "needs root"
+	}
+	shells = map[string]string{}
+	for _, name := range []string{"dash", "bash", "busybox", "sshd"} {
+		path := find(name)
+		if path == "" {
+			return nil, "needs " + name
+		}
+		if name != "sshd" {
+			shells[name] = path
+		}
+	}
+	return shells, ""
+}
+
+func find(name string) string {
+	for _, dir := range filepath.SplitList(sbin) {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode().IsRegular() {
+			return filepath.Join(dir, name)
+		}
+	}
+	return ""
+}
+
+// newRealSystem turns the machine into the host of one row, for the calling goroutine and the
+// processes that it starts: its thread gets a mount namespace, and everything that rows change gets a
+// file system in memory. The thread ends with the goroutine, and with it the namespace.
+func newRealSystem(t *testing.T, shell string, keys *keyring) *system {
+	t.Helper()
+	runtime.LockOSThread() // never unlocked: the runtime then ends the thread with the goroutine
+	must(t, syscall.Unshare(syscall.CLONE_NEWNS))
+	must(t, syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
+	for _, dir := range []string{"/home", "/root", "/run", "/etc/ssh"} {
+		must(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0755"))
+	}
+	for _, dir := range []string{"/run/sshd", "/run/etc", "/run/bin"} {
+		must(t, os.Mkdir(dir, 0o755))
+	}
+	for _, file := range []string{"passwd", "shadow", "group"} {
+		must(t, os.WriteFile("/run/etc/"+file, nil, 0o600))
+		must(t, syscall.Mount("/run/etc/"+file, "/etc/"+file, "", syscall.MS_BIND, ""))
+	}
+	must(t, os.Symlink(shell, "/run/bin/sh"))
+	listener, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	must(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	key := keys.keys["host"]
+	const file = "/etc/ssh/ssh_host_ed25519_key"
+	must(t, os.WriteFile(file, key.PEM(), 0o600))
+	must(t, os.WriteFile(file+".pub", []byte(key.Public().String()+"\n"), 0o644))
+	r := &daemon{path: find("sshd"), listener: listener, key: key.Signer().PublicKey()}
+	return &system{
+		id: hostID, port: listener.Addr().(*net.TCPAddr).Port, login: r.login, execute: execute,
+		owner: func(path string) (uid, gid int, err error) {
+			info, err := os.Lstat(path)
+			if err != nil {
+				return 0, 0, err
+			}
+			stat := info.Sys().(*syscall.Stat_t)
+			return int(stat.Uid), int(stat.Gid), nil
+		},
+		chown: os.Lchown,
+	}
+}
+
+// execute runs a script as the agent does.
+func execute(ctx context.Context, script string) (string, error) {
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, "/run/bin/sh", "-c", script)
+	cmd.Env = []string{"PATH=/run/bin:" + sbin, "AWS_SSM_INSTANCE_ID=" + hostID}
+	cmd.Dir = "/root"
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := inGroup(cmd); err != nil {
+		return stdout.String(), fmt.Errorf("%w: %s", err, stderr.String())
+	}
+	return stdout.String(), nil
+}
+
+// inGroup runs a command and ends what it leaves behind.
+func inGroup(cmd *exec.Cmd) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	kill := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.Cancel = kill
+	cmd.WaitDelay = 10 * time.Second
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	err := cmd.Wait()
+	_ = kill() // there may be nothing
+	return err
+}
+
+// daemon is the real sshd, started for each connection as inetd would.
+type daemon struct {
+	path     string
+	listener *net.TCPListener
+	key      ssh.PublicKey
+}
+
+// login returns nil if sshd let the key in.
+func (d *daemon) login(user string, key ssh.Signer) error {
+	client, err := net.Dial("tcp4", d.listener.Addr().String())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	accepted, err := d.listener.AcceptTCP()
+	if err != nil {
+		return err
+	}
+	server, err := accepted.File()
+	_ = accepted.Close()
+	if err != nil {
+		return err
+	}
+	var log bytes.Buffer
+	cmd := exec.Command(d.path, "-i", "-e")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = server, server, &log
+	cmd.Env = []string{"PATH=" + sbin}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = 10 * time.Second
+	err = cmd.Start()
+	_ = server.Close()
+	if err != nil {
+		return err
+	}
+	// What bounds a daemon that hangs; no verdict depends on it.
+	if err := client.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		return err
+	}
+	conn, channels, requests, err := ssh.NewClientConn(client, "", &ssh.ClientConfig{
+		User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, HostKeyCallback: ssh.FixedHostKey(d.key),
+	})
+	if err == nil {
+		go ssh.DiscardRequests(requests)
+		go func() {
+			for c := range channels {
+				_ = c.Reject(ssh.Prohibited, "")
+			}
+		}()
+		_ = conn.Close()
+	}
+	_ = client.Close()
+	_ = cmd.Wait() // its status says only that the connection ended
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	if err != nil {
+		return fmt.Errorf("%w; sshd says: %s", err, log.String())
+	}
+	return nil
+}

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package conformance
+
+import "testing"
+
+// realShells are none: private mounts are Linux's.
+func realShells(*testing.T) (map[string]string, string) { return nil, "needs Linux" }
+
+// newRealSystem is never called here.
+func newRealSystem(*testing.T, string, *keyring) *system { panic("no real system") }
