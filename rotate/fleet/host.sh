@@ -591,6 +591,7 @@ find_files() {
         *) set -- "$@" "$home/$path" ;;
         esac
     done
+    seen=$nl # what other accounts needed would only make every search longer
     look "$home" "$@"
     trace "$home" || return 1
     real_home=$real nowhere=mixed
