@@ -94,7 +94,7 @@ func answered(a account, answer []byte) attempt {
 // inParallel runs try on every account, a few at a time.
 func inParallel(accounts []account, done func(attempt), try func(account) attempt) []attempt {
 	attempts := make([]attempt, len(accounts))
-	slots := make(chan struct{}, 2*runtime.NumCPU()) // a client mostly waits for the server
+	slots := make(chan struct{}, 4*runtime.NumCPU()) // a client mostly waits for the server
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for i, a := range accounts {
