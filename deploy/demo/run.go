@@ -170,6 +170,7 @@ func (d *demo) hold(ctx context.Context) {
 	}
 	d.screen.line("  aws secretsmanager describe-secret --secret-id " + secretName)
 	<-ctx.Done()
+	d.screen.blank() // after the ^C that the terminal shows
 }
 
 // checkEmpty refuses a folder that has anything in it: a lab would go on with
