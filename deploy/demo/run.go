@@ -14,6 +14,7 @@ import (
 	"github.com/keytrail/keytrail/deploy/lab"
 	"github.com/keytrail/keytrail/deploy/lab/host"
 	"github.com/keytrail/keytrail/deploy/lab/lambda"
+	"github.com/keytrail/keytrail/rotate/fleet"
 	"github.com/keytrail/keytrail/rotate/sshkey"
 )
 
@@ -111,6 +112,10 @@ func (d *demo) start(ctx context.Context, s settings) error {
 	script, err := os.ReadFile(s.script)
 	if err != nil {
 		return err
+	}
+	// Any other script would run in the lab's own shell, which cannot do it.
+	if string(script) != fleet.Script() {
+		return fmt.Errorf("%s is not the script that this program was built with: run make build", s.script)
 	}
 	function, err := filepath.Abs(s.function)
 	if err != nil {
