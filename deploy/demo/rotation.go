@@ -20,7 +20,7 @@ var steps = []step{
 	{"createSecret", "making a key pair", "a new key pair waits as " + pending, false},
 	{"setSecret", "adding the public key", "the public key is on every host", true},
 	{"testSecret", "logging in with the new key", "the function logged in everywhere", true},
-	{"finishSecret", "moving " + current + ", removing older keys", current + " moved, old keys removed", true},
+	{"finishSecret", "moving " + current + ", removing older keys", current + " moved, older keys gone", true},
 }
 
 // A rotation is one rotation, watched to its end.

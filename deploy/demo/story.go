@@ -174,7 +174,7 @@ func (d *demo) meetImpostor(ctx context.Context) error {
 	if err := d.tryKey(ctx, d.live(), accepted, good, "the live key still opens all %d accounts of the other hosts"); err != nil {
 		return err
 	}
-	return d.tryKey(ctx, d.live(), strangeKey, bad.accounts(), "our own logins stop at the host key of "+impostor+" as well, all %d")
+	return d.tryKey(ctx, d.live(), strangeKey, bad.accounts(), "our own %d logins to "+impostor+" stop at its host key as well")
 }
 
 func (d *demo) resume(ctx context.Context) error {
