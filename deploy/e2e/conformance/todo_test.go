@@ -1,3 +1,0 @@
-package conformance
-
-var fileRows, settingRows, accountRows []row
