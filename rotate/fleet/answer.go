@@ -77,6 +77,7 @@ var reasons = map[Reason]string{
 	"rsasize":    "the key is shorter than RequiredRSASize",
 	"revoked":    "the key is in RevokedKeys, or that file cannot be read",
 	"line":       "the key's line has options under which sshd does not take it",
+	"home":       "the account's home directory does not exist",
 	"modes":      "the key file or a directory above it has the wrong owner or mode: StrictModes",
 	"mixed":      "the key file is neither the account's nor root's alone",
 	"type":       "the key file is not a regular file",

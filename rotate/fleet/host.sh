@@ -108,7 +108,6 @@ function letters(options,  one, name, value, found) {
         match(options, /^([^",]|"[^"]*")*/)
         one = substr(options, 1, RLENGTH)
         options = substr(options, RLENGTH + 1)
-        if (options == ",") found = found "x"
         options = substr(options, 2)
         name = tolower(one)
         sub(/=.*/, "", name)
@@ -123,7 +122,7 @@ function letters(options,  one, name, value, found) {
             else found = found (name ~ /^(environment|permitopen|permitlisten|tunnel)$/ ? "o" : "x")
         }
         else if (name == "cert-authority") found = found "a"
-        else if (name == "restrict") found = found "o"
+        else if (name == "restrict" || name == "") found = found "o"
         else {
             sub(/^no-/, "", name)
             found = found (name ~ /^((port|agent|x11)-forwarding|pty|user-rc|(touch|verify)-required)$/ ? "o" : "x")
@@ -174,7 +173,7 @@ mode=$1 host=$2 entries=$3 retire=$4 reader=$5
 shift 5
 nl='
 '
-new='' old='' added=0 removed=0 rounds=0 trouble=- need=- spoilt=' ' fault=mixed
+new='' old='' fresh='' added=0 removed=0 rounds=0 trouble=- need=- spoilt=' ' fault=mixed
 
 # keys N SIGN PATH: the keys of a file into $found, or !PROBLEM. awk cannot see
 # NUL, so NUL travels as its neighbour, which no key file holds either.
@@ -192,16 +191,16 @@ keys() {
 survey() {
     states=$nl all=$nl n=0
     for file do
-        n=$((n + 1)) path=${file#*:} found=
-        if [ ! -e "$path" ] && [ ! -L "$path" ]; then
+        n=$((n + 1)) at=${file#*:} found=
+        if [ ! -e "$at" ] && [ ! -L "$at" ]; then
             state=missing
-        elif [ ! -f "$path" ]; then
-            state=type
-        elif [ ! -r "$path" ]; then
+        elif [ ! -f "$at" ]; then
+            state='type'
+        elif [ ! -r "$at" ]; then
             state=unreadable
         else
-            state=read
-            case $file in ?+*) keys $n + "$path" ;; *) keys $n - "$path" ;; esac
+            state='read'
+            case $file in ?+*) keys $n + "$at" ;; *) keys $n - "$at" ;; esac
             case $found in !*) state=${found#!} state=${state%%"$nl"*} found= ;; esac
         fi
         states="${states}file $n $state$nl" all=$all$found
@@ -253,69 +252,82 @@ stale() {
     [ "$second" ]
 }
 
-# edit ADD DROP: adds lines to $file, or drops what has to go. The lock is on its
-# directory: that leaves nothing behind, and nobody can swap it for another.
+# edit ADD DROP FILE...: adds lines to $file, or drops from it what has to go. The
+# lock is on its directory: that leaves nothing behind, and nobody can swap it.
 edit() {
     add=$1 drop=$2 path=${file#*:} trouble=write
     dir=${path%/*}
+    shift 2
     if [ "$add" ] && [ ! -d "$dir" ]; then
         mkdir -p "$dir" && label "$dir"
     fi
-    locked 9<"${dir:-/}" && trouble=-
+    locked "$@" 9<"${dir:-/}"
+    [ $trouble = - ]
 }
 
 locked() {
     tries=0
     until flock -n 9; do
-        tries=$((tries + 1))
-        if [ $tries -gt 100 ]; then
-            trouble=lock
-            return 1
-        fi
+        tries=$((tries + 1)) trouble=lock
+        [ $tries -le 100 ] || return
         sleep 0.1
     done
     # Whoever holds the lock owns these names: what is there, a killed run left.
     new=${path%/*}/.${path##*/}.keytrail-$host.new
-    old=${new%new}old
-    if [ -e "$new" ] || [ -e "$old" ]; then
-        rm -f "$new" "$old" || return 1
+    old=${new%new}old trouble=write swapped=
+    if remove && replace; then
+        trouble=-
+        if [ "$swapped" ]; then
+            survey "$@"
+            fresh=yes
+            # Who had opened the old file may be slower than all of that.
+            carry
+            [ "$swapped$sealed" != yesyes ] || chmod u-w "$path"
+        fi
     fi
-    [ -z "$add$drop" ] || replace
-    set -- $?
-    [ ! -e "$new" ] && [ ! -e "$old" ] || rm -f "$new" "$old"
+    remove
     new=
-    return "$1"
 }
 
-# replace: copy, compare, rename. When somebody else changes the file meanwhile
-# nothing is done, which is no error: the caller looks again.
+remove() {
+    if [ -e "$new" ] || [ -e "$old" ]; then rm -f "$new" "$old"; fi
+}
+
+# replace: copy, compare, rename. When somebody else put another file there
+# meanwhile nothing is done, which is no error: the caller looks again.
 replace() {
-    before='' doomed='' gone=0
+    before='' doomed='' gone=0 sealed=
+    [ "$add$drop" ] || return 0
     if [ -e "$path" ]; then
         ln "$path" "$old" && before=$(cksum <"$old") && cp -p "$old" "$new" || return 1
         [ -z "$drop" ] || doom || return 1
         case $file in ???s*) chcon --reference="$old" "$new" ;; esac
+        [ -w "$new" ] || { sealed=yes && chmod u+w "$new"; } || return 1
     fi
     whole=$({ { rewrite && echo whole >&3; } | cat >"$new" || echo torn >&3; } 3>&1)
     [ "$whole" = whole ] || return 1
     dd if=/dev/null of="$new" conv=notrunc,fsync # power may fail: the old file or the new one
-    if [ "$before" ]; then
-        [ "$(cksum <"$path")" = "$before" ] || return 0
-        mv -f "$new" "$path" || return 1
-        carry || return 0
-    else
+    if [ -z "$before" ]; then
         case $file in ??p*) chmod 644 "$new" ;; esac
         ln "$new" "$path" || return 0
         label "$path"
+    else
+        # shellcheck disable=SC3013 # every shell we meet has -ef, as POSIX does since 2024
+        [ "$path" -ef "$old" ] || return 0
+        mv -f "$new" "$path" || return 1
+        swapped=yes
+        carry
+        [ "$swapped" ] || return 0
     fi
     [ -z "$add" ] || added=$((added + count))
     removed=$((removed + gone))
 }
 
+# rewrite: what was there when $before was taken, less $doomed, and $add.
 rewrite() {
-    [ -z "$before" ] || awk -v doomed="$doomed" '
+    [ -z "$before" ] || head -c "${before#* }" "$old" | awk -v doomed="$doomed" '
         BEGIN { for (n = split(doomed, line, " "); n; n--) drop[line[n]] }
-        !(NR in drop)' "$old" || return 1
+        !(NR in drop)' || return 1
     printf '%s' "$add"
 }
 
@@ -335,18 +347,21 @@ doom() {
     done
 }
 
-# carry: what a writer without a lock did to the old file around the rename.
+# carry: what a writer without a lock did to the old file since it was read. Whole
+# lines that he appended follow into the new one; after anything else his version
+# stands, and ours starts again.
 carry() {
     tries=0
-    while now=$(cksum <"$old") && [ "$now" != "$before" ] && [ $tries -lt 100 ]; do
-        tries=$((tries + 1))
-        if [ "$(head -c "${before#* }" "$old" | cksum)" = "$before" ]; then
-            head -c "${now#* }" "$old" | tail -c "+$((${before#* } + 1))" >>"$path"
-            before=$now
-        else # rewritten in place: that version stands, and ours starts again
+    while now=$(cksum <"$old") && [ "$now" != "$before" ]; do
+        tries=$((tries + 1)) size=${before#* } fresh=
+        if [ $tries -gt 100 ] || [ "$(head -c "$size" "$old" | cksum)" != "$before" ] ||
+            [ "$(head -c "$size" "$old" | tail -c 1)" ]; then
             mv -f "$old" "$path"
-            return 1
+            swapped=
+            return
         fi
+        head -c "${now#* }" "$old" | tail -c "+$((size + 1))" >>"$path"
+        before=$now
     done
 }
 
@@ -355,46 +370,48 @@ label() {
     :
 }
 
-trap '[ -z "$new" ] || rm -f "$new" "$old"' EXIT
+trap '[ -z "$new" ] || remove' EXIT
 trap 'exit 1' HUP INT TERM
-survey "$@"
 if [ "$mode" = edit ]; then
     for file do
         path=${file#*:}
-        aside=${path%/*}/.${path##*/}.keytrail-$host
-        case $file in w*) [ ! -e "$aside.new" ] && [ ! -e "$aside.old" ] || edit '' '' ;; esac
+        old=${path%/*}/.${path##*/}.keytrail-$host
+        case $file in w*) if [ -e "$old.new" ] || [ -e "$old.old" ]; then edit '' ''; fi ;; esac
     done
 fi
-while [ "$mode$trouble$need" = edit-- ]; do
-    rounds=$((rounds + 1))
+while
+    [ "$fresh" ] || survey "$@"
+    fresh='' rounds=$((rounds + 1))
+    [ "$mode$trouble$need" = edit-- ]
+do
     if [ $rounds -gt 20 ]; then
         trouble=race
     elif lacking +; then
-        place "$@" || { trouble=$fault; break; }
+        place "$@" || { trouble=$fault; continue; }
         case $file in
         ?-*) lacking "-$n:" || break ;; # here, where sshd does not look: nothing may go
         esac
         case $file in
         r*) need=add ;;
-        *) edit "$lines" '' || [ $trouble = lock ] || { fault=$trouble trouble=- spoilt="$spoilt$n "; } ;;
+        *) edit "$lines" '' "$@" || [ $trouble = lock ] || { fault=$trouble trouble=- spoilt="$spoilt$n "; } ;;
         esac
     elif stale "$@"; then
         case $file in
-        w*) edit '' drop ;;
+        w*) edit '' drop "$@" ;;
         r*) need=drop ;;
         *) trouble=mixed ;;
         esac
     else
         break
     fi
-    survey "$@"
 done
 printf '%s%send %s %s %s %s\n' "${states#"$nl"}" "${all#"$nl"}" $added $removed $trouble $need
 WORKER
 }
 
 # judge turns the worker's lines into an answer about one user: what is left to
-# root and whether the detail is worth reading, the summary, the detail. The
+# root, the lines added and removed so far and whether the detail is worth
+# reading; the summary; the detail. The
 # worker ran as the user, who may have made it say anything: a line that has not
 # the exact form spoils the answer, and nothing else.
 # shellcheck disable=SC2016 # awk expands it
@@ -411,6 +428,7 @@ BEGIN {
     need = "-"
 }
 ended || bad { bad = 1; next }
+/^end / && length($2 $3) > 12 { bad = 1; next }
 /^file [0-9]+ [a-z]+$/ { state[$2] = $3; next }
 /^end [0-9]+ [0-9]+ [a-z]+ [a-z-]+$/ || /^end [0-9]+ [0-9]+ - [a-z-]+$/ {
     added += $2
@@ -470,7 +488,7 @@ END {
     else if (trouble == "mixed") { code = "refused"; reason = nowhere }
     else if (trouble != "") { code = "failed"; reason = trouble }
     else if (refused) { code = "refused"; reason = why }
-    print need, found != "" || code != "ok" ? "true" : "false"
+    print need, added + 0, removed + 0, found != "" || code != "ok" ? "true" : "false"
     print ",{\"user\":\"" user "\",\"code\":\"" code "\",\"reason\":\"" reason "\",\"present\":\"" present \
         "\",\"remaining\":\"" remaining "\",\"added\":" added ",\"removed\":" removed ",\"foreign\":" foreign \
         ",\"forged\":" forged ",\"ways\":\"" ways "\"}"
@@ -500,27 +518,38 @@ look() {
         case $path in *' -> '*) target=${path#* -> } path=${path%% -> *} ;; esac
         # shellcheck disable=SC2086
         set -- $line
-        seen="$seen$path $1 $3 $target$nl"
+        seen="$seen$path $1 $3 $4 $target$nl"
     done
     unset IFS
     for path in $asked; do
-        case $seen in *"$nl$path "*) ;; *) seen="$seen$path - - $nl" ;; esac
+        case $seen in *"$nl$path "*) ;; *) seen="$seen$path - - - $nl" ;; esac
     done
 }
 
-# fact PATH: one path, into $mode (- where nothing is), $owner and $target.
+# fact PATH: one path, into $mode (- where nothing is), $owner, $group, $target.
 fact() {
     case $seen in *"$nl$1 "*) ;; *) look "$1" ;; esac
     target=${seen#*"$nl$1 "}
     target=${target%%"$nl"*}
     mode=${target%% *} target=${target#* }
     owner=${target%% *} target=${target#* }
+    group=${target%% *} target=${target#* }
 }
 
-# guarded OWNER: whether only root and OWNER may write what has this $mode and $owner.
-guarded() {
-    case $mode in ?????w* | ????????w*) return 1 ;; esac
-    [ "$owner" = 0 ] || [ "$owner" = "$1" ]
+# shared: whether others than its owner may write what was looked at; $user's own
+# group is no other.
+shared() {
+    case $mode in
+    ????????w*) return 0 ;;
+    ?????w*) ;;
+    *) return 1 ;;
+    esac
+    [ "$group" = "$gid" ] || return 0
+    [ "$lone" ] || case $(getent group "$gid") in
+    "$user:"*":$gid:" | "$user:"*":$gid:$user") lone=yes ;;
+    *) lone=no ;;
+    esac
+    [ $lone = no ]
 }
 
 # trace PATH: follows every link. $real is where it leads, with $mode and $owner;
@@ -529,8 +558,8 @@ guarded() {
 trace() {
     real='' rest=$1 hops=0 rooted=yes
     while fact "${real:-/}" && nest=$real nest_owner=$owner && [ "$rest" ]; do
-        guarded "$owner" || nest_owner=-
-        [ "$nest_owner" = 0 ] || rooted=no
+        case $owner$mode in 0?????-??-*) ;; *) rooted=no ;; esac
+        ! shared || nest_owner=-
         part=${rest%%/*}
         case $rest in */*) rest=${rest#*/} ;; *) rest= ;; esac
         case $part in
@@ -554,12 +583,20 @@ trace() {
     done
 }
 
-# strict UID: StrictModes, as OpenSSH's safe_path judges $real: root's or the
-# user's, and nobody else may write, from the file up to the home or to /.
+# strict: StrictModes, as OpenSSH's safe_path judges $real: root's or the user's,
+# and nobody else may write, from the file up to the home or to /. Debian and
+# Ubuntu alone let the user's own group write.
 strict() {
     path=$real
     while fact "${path:-/}"; do
-        [ "$mode" = - ] || guarded "$1" || return 1
+        case $mode$owner in
+        --) ;;
+        *[!0-9]0 | *[!0-9]"$uid")
+            ! shared || return 1
+            case $mode in ?????w*) case $(sshd -? 2>&1) in *Debian* | *Ubuntu*) ;; *) return 1 ;; esac ;; esac
+            ;;
+        *) return 1 ;;
+        esac
         [ "$path" ] && [ "$path" != "$real_home" ] || return 0
         path=${path%/*}
     done
@@ -568,7 +605,7 @@ strict() {
 # find_files: where sshd looks, into $specs for the worker, and into $paths,
 # $modes and $owners for the answer. Fails where that cannot be told.
 find_files() {
-    specs='' paths='' modes='' owners=''
+    specs='' paths='' modes='' owners='' lone=
     set --
     for file in $files; do
         path=
@@ -591,7 +628,6 @@ find_files() {
         *) set -- "$@" "$home/$path" ;;
         esac
     done
-    seen=$nl # what other accounts needed would only make every search longer
     look "$home" "$@"
     trace "$home" || return 1
     real_home=$real nowhere=mixed
@@ -601,7 +637,7 @@ find_files() {
         case "$paths " in *" $real "*) continue ;; esac
         writer=- public=- label=- sign=+
         case $owner in
-        - | "$uid") [ "$nest_owner" != "$uid" ] || writer=w ;;
+        - | "$uid") case $nest_owner$nowhere in "$uid"[hm]*) writer=w ;; -mixed) nowhere=modes ;; esac ;;
         esac
         case $rooted$owner in
         yes0 | "yes$uid") writer=r ;;
@@ -610,7 +646,7 @@ find_files() {
         case $writer$uid in r0) writer=w ;; r*) public=p ;; esac
         case $mode in *.) label=s ;; esac
         paths="$paths $real" modes="$modes $mode" owners="$owners $owner"
-        [ "$strict" = no ] || strict "$uid" || sign=-
+        [ "$strict" = no ] || strict || sign=-
         specs="$specs $writer$sign$public$label:$real"
     done
 }
@@ -777,8 +813,8 @@ revoked() {
 
 # ---- One user ---------------------------------------------------------------
 
-# entry PATTERN: the line of passwd that it matches, into $uid, $home, $shell and
-# $password. Fails where there is none; $uid is empty where it cannot be used.
+# entry PATTERN: the line of passwd that it matches, into $uid, $gid, $home, $shell
+# and $password. Fails where there is none; $uid is empty where it cannot be used.
 entry() {
     uid='' found=
     IFS=$nl
@@ -791,8 +827,10 @@ entry() {
     [ "$found" ] || return 1
     password=${found#*:} home=${found%:*} shell=${found##*:}
     uid=${password#*:} password=${password%%:*} home=${home##*:} shell=${shell:-/bin/sh}
-    uid=${uid%%:*}
-    case $uid$home in *[!A-Za-z0-9/._@+,=~%-]*) uid= ;; [0-9]*/*) ;; *) uid= ;; esac
+    gid=${uid#*:} uid=${uid%%:*}
+    gid=${gid%%:*}
+    case $uid:$gid in :* | *: | *[!0-9:]*) uid= ;; esac
+    case $home in *[!A-Za-z0-9/._@+,:=~%-]*) uid= ;; /*) ;; *) uid= ;; esac
 }
 
 # say CODE REASON: the answer about a user whose files were not read.
@@ -849,9 +887,9 @@ serve() {
         done
         report=$(as 0 "$@")
         # shellcheck disable=SC2086
-        set -- ${report##*"${nl}end "}
-        added=$((added + ${1:-0})) removed=$((removed + ${2:-0}))
-        [ "${3:-write}" = - ] || trouble=${3:-write} how=read
+        set -- ${view%%"$nl"*} ${report##*"${nl}end "}
+        added=$(($2 + ${5:-0})) removed=$(($3 + ${6:-0}))
+        [ "${7:-write}" = - ] || trouble=${7:-write} how=read
     done
     [ "$view" ] || { say unverifiable worker; return; }
     case $view in *" true$nl"*) telling=true ;; esac
