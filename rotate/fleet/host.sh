@@ -941,7 +941,8 @@ remember() {
     mv -f "$state/generation.new" "$state/generation" || answer state
 }
 if [ "$SSM_Action" = apply ]; then
-    entry '*:*:0:*' || answer state
+    entry "${accounts%%"$nl"*}" || answer state # what getent says of 0, whoever else has that number
+    [ "$uid" = 0 ] || answer state
     state=$home/.keytrail/$SSM_Scope
     mkdir -p "$state" || answer state
     [ -r "$state" ] || answer state

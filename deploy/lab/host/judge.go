@@ -76,6 +76,8 @@ func (j *judge) checkAccount() error {
 		return errors.New("account is locked")
 	case pam && shadow.Expires > 0 && today >= shadow.Expires, !pam && shadow.Expires >= 0 && today > shadow.Expires:
 		return errors.New("account has expired")
+	case pam && shadow.Lapses >= 0 && today > shadow.Lapses:
+		return errors.New("password was changed too long ago")
 	}
 	shell := j.account.Shell
 	if shell == "" {

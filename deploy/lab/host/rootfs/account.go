@@ -109,12 +109,13 @@ func (r Root) GroupsOf(a Account) ([]Group, error) {
 	return in, err
 }
 
-// Shadow is a line of /etc/shadow. Password is the hash; Expires counts days
-// since 1970 and is negative when the account never expires.
+// Shadow is a line of /etc/shadow. Password is the hash. Days count from 1970
+// and are negative when it never comes to that: Expires is the account's own,
+// Lapses is the last one on which a password that is too old may be changed.
 type Shadow struct {
-	Line     string
-	Password string
-	Expires  int
+	Line            string
+	Password        string
+	Expires, Lapses int
 }
 
 // Shadow returns the line of a user in /etc/shadow.
@@ -125,10 +126,16 @@ func (r Root) Shadow(user string) (s Shadow, ok bool, err error) {
 		if len(f) < 2 || f[0] != user {
 			continue
 		}
-		s = Shadow{Line: l, Password: f[1], Expires: -1}
+		s = Shadow{Line: l, Password: f[1], Expires: -1, Lapses: -1}
 		if len(f) > 7 {
 			if days, err := strconv.Atoi(f[7]); err == nil {
 				s.Expires = days
+			}
+			changed, err1 := strconv.Atoi(f[2])
+			most, err2 := strconv.Atoi(f[4])
+			grace, err3 := strconv.Atoi(f[6])
+			if err1 == nil && err2 == nil && err3 == nil && changed > 0 && min(most, grace) >= 0 {
+				s.Lapses = changed + most + grace
 			}
 		}
 		return s, true, nil

@@ -80,8 +80,8 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("groups: %v (-want +got):\n%s", err, diff)
 	}
 	for user, want := range map[string]rootfs.Shadow{
-		"alice": {Line: "alice:!hash:1:2:3:4:5:20000:", Password: "!hash", Expires: 20000},
-		"bob":   {Line: "bob:*", Password: "*", Expires: -1},
+		"alice": {Line: "alice:!hash:1:2:3:4:5:20000:", Password: "!hash", Expires: 20000, Lapses: 1 + 3 + 5},
+		"bob":   {Line: "bob:*", Password: "*", Expires: -1, Lapses: -1},
 	} {
 		got, ok, err := root.Shadow(user)
 		if diff := cmp.Diff(want, got); !ok || err != nil || diff != "" {
