@@ -39,12 +39,16 @@ func newLabHost(t *testing.T) *system {
 			return uid, gid, nil
 		},
 		chown: func(path string, uid, gid int) error { return folder.SetOwner(folder.Path(path), uid, gid) },
-		execute: func(ctx context.Context, script string) (string, error) {
-			out := h.Run(ctx, host.Script{Text: script})
-			if out.ExitCode != 0 || out.TimedOut {
-				return out.Stdout, fmt.Errorf("status %d, timed out %t: %s", out.ExitCode, out.TimedOut, out.Stderr)
+		start: func(ctx context.Context, script string) func() (string, error) {
+			done := make(chan host.Output, 1)
+			go func() { done <- h.Run(ctx, host.Script{Text: script}) }()
+			return func() (string, error) {
+				out := <-done
+				if out.ExitCode != 0 || out.TimedOut {
+					return out.Stdout, fmt.Errorf("status %d, timed out %t: %s", out.ExitCode, out.TimedOut, out.Stderr)
+				}
+				return out.Stdout, nil
 			}
-			return out.Stdout, nil
 		},
 	}
 }

@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -56,6 +57,8 @@ func newRealSystem(t *testing.T, shell string, keys *keyring) *system {
 	runtime.LockOSThread() // never unlocked: the runtime then ends the thread with the goroutine
 	must(t, syscall.Unshare(syscall.CLONE_NEWNS))
 	must(t, syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
+	// What the row does not expect to be changed cannot be.
+	must(t, syscall.Mount("", "/", "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""))
 	for _, dir := range []string{"/home", "/root", "/run", "/etc/ssh"} {
 		must(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0755"))
 	}
@@ -76,7 +79,7 @@ func newRealSystem(t *testing.T, shell string, keys *keyring) *system {
 	must(t, os.WriteFile(file+".pub", []byte(key.Public().String()+"\n"), 0o644))
 	r := &daemon{path: find("sshd"), listener: listener, key: key.Signer().PublicKey()}
 	return &system{
-		id: hostID, port: listener.Addr().(*net.TCPAddr).Port, login: r.login, execute: execute,
+		id: hostID, port: listener.Addr().(*net.TCPAddr).Port, login: r.login, start: start,
 		owner: func(path string) (uid, gid int, err error) {
 			info, err := os.Lstat(path)
 			if err != nil {
@@ -89,31 +92,28 @@ func newRealSystem(t *testing.T, shell string, keys *keyring) *system {
 	}
 }
 
-// execute runs a script as the agent does.
-func execute(ctx context.Context, script string) (string, error) {
+// start runs a script as the agent does.
+func start(ctx context.Context, script string) func() (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, "/run/bin/sh", "-c", script)
 	cmd.Env = []string{"PATH=/run/bin:" + sbin, "AWS_SSM_INSTANCE_ID=" + hostID}
 	cmd.Dir = "/root"
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := inGroup(cmd); err != nil {
-		return stdout.String(), fmt.Errorf("%w: %s", err, stderr.String())
-	}
-	return stdout.String(), nil
-}
-
-// inGroup runs a command and ends what it leaves behind.
-func inGroup(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	kill := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.Cancel = kill
 	cmd.WaitDelay = 10 * time.Second
-	if err := cmd.Start(); err != nil {
-		return err
+	err := cmd.Start()
+	return func() (string, error) {
+		if err == nil {
+			err = cmd.Wait()
+			_ = kill() // what it left behind; there may be nothing
+		}
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, stderr.String())
+		}
+		return stdout.String(), err
 	}
-	err := cmd.Wait()
-	_ = kill() // there may be nothing
-	return err
 }
 
 // daemon is the real sshd, started for each connection as inetd would.
@@ -173,4 +173,46 @@ func (d *daemon) login(user string, key ssh.Signer) error {
 		return fmt.Errorf("%w; sshd says: %s", err, log.String())
 	}
 	return nil
+}
+
+// smallDisk moves a directory to a file system of its own, of 64 KiB.
+func smallDisk(path string) step {
+	return func(t *testing.T, s *system, keys *keyring) {
+		t.Helper()
+		must(t, syscall.Mount("tmpfs", path, "tmpfs", 0, "size=64k,mode=0755"))
+		s.populate(t, keys)
+	}
+}
+
+// fill writes a file until its disk is full.
+func fill(path string) step {
+	return func(t *testing.T, _ *system, _ *keyring) {
+		t.Helper()
+		f, err := os.Create(path)
+		must(t, err)
+		defer func() { _ = f.Close() }()
+		for err == nil {
+			_, err = f.Write(make([]byte, 4096))
+		}
+		if !errors.Is(err, syscall.ENOSPC) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func readOnly(path string) step {
+	return func(t *testing.T, _ *system, _ *keyring) {
+		t.Helper()
+		must(t, syscall.Mount("", path, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
+	}
+}
+
+// immutable keeps even root from changing a path. Some file systems cannot.
+func immutable(path string) step {
+	return func(t *testing.T, _ *system, _ *keyring) {
+		t.Helper()
+		if out, err := exec.Command("chattr", "+i", path).CombinedOutput(); err != nil {
+			t.Skipf("NOT TESTED: chattr +i does not work on this machine: %v %s", err, out)
+		}
+	}
 }

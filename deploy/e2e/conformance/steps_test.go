@@ -1,9 +1,15 @@
 package conformance
 
 import (
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/keytrail/keytrail/rotate/fleet"
 )
 
 // What rows are set up by. Paths are the host's; texts may name keys, as {old}.
@@ -26,4 +32,109 @@ func inherit(t *testing.T, s *system, path string) {
 	uid, gid, err := s.owner(filepath.Dir(path))
 	must(t, err)
 	must(t, s.chown(path, uid, gid))
+}
+
+// mkdir makes a directory with the owner of the one above it.
+func mkdir(path string, mode fs.FileMode) step {
+	return func(t *testing.T, s *system, _ *keyring) {
+		t.Helper()
+		must(t, os.Mkdir(s.path(path), mode))
+		must(t, os.Chmod(s.path(path), mode))
+		inherit(t, s, path)
+	}
+}
+
+func remove(path string) step {
+	return func(t *testing.T, s *system, _ *keyring) {
+		t.Helper()
+		must(t, os.RemoveAll(s.path(path)))
+	}
+}
+
+func move(from, to string) step {
+	return func(t *testing.T, s *system, _ *keyring) {
+		t.Helper()
+		uid, gid, err := s.owner(from)
+		must(t, err)
+		must(t, os.Rename(s.path(from), s.path(to)))
+		must(t, s.chown(to, uid, gid))
+	}
+}
+
+// symlink makes a link; target is relative, since a lab host's / is elsewhere.
+func symlink(target, path string) step {
+	return func(t *testing.T, s *system, _ *keyring) {
+		t.Helper()
+		must(t, os.Symlink(target, s.path(path)))
+		inherit(t, s, path)
+	}
+}
+
+func hardlink(path, other string) step {
+	return func(t *testing.T, s *system, _ *keyring) {
+		t.Helper()
+		must(t, os.Link(s.path(path), s.path(other)))
+	}
+}
+
+func fifo(path string) step {
+	return func(t *testing.T, s *system, _ *keyring) {
+		t.Helper()
+		must(t, syscall.Mkfifo(s.path(path), 0o600))
+		inherit(t, s, path)
+	}
+}
+
+func chmod(path string, mode fs.FileMode) step {
+	return func(t *testing.T, s *system, _ *keyring) {
+		t.Helper()
+		must(t, os.Chmod(s.path(path), mode))
+	}
+}
+
+func chown(path string, uid, gid int) step {
+	return func(t *testing.T, s *system, _ *keyring) {
+		t.Helper()
+		must(t, s.chown(path, uid, gid))
+	}
+}
+
+// sshd writes sshd_config below the lines for Port and ListenAddress.
+func sshd(text string) step {
+	return func(t *testing.T, s *system, keys *keyring) {
+		t.Helper()
+		s.configure(t, keys.expand(text))
+	}
+}
+
+// sshdOnPort is sshd for a text with %d in the place of the port that sshd listens on.
+func sshdOnPort(format string) step {
+	return func(t *testing.T, s *system, _ *keyring) {
+		t.Helper()
+		s.configure(t, fmt.Sprintf(format, s.port))
+	}
+}
+
+// ordered has the host follow an order that differs from the row's own.
+func ordered(change func(*fleet.Order, *keyring)) step {
+	return func(t *testing.T, s *system, keys *keyring) {
+		t.Helper()
+		o := newOrder(keys)
+		change(&o, keys)
+		_, err := s.run(t, o)
+		must(t, err)
+	}
+}
+
+// replace changes the text of one of the files of accounts.
+func replace(path, from, to string) step {
+	return func(t *testing.T, s *system, _ *keyring) {
+		t.Helper()
+		text, err := os.ReadFile(s.path(path))
+		must(t, err)
+		if !strings.Contains(string(text), from) {
+			t.Fatalf("%s holds no %q", path, from)
+		}
+		must(t, os.WriteFile(s.path(path), []byte(strings.Replace(string(text), from, to, 1)), 0o600))
+	}
 }

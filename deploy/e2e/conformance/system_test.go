@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -17,13 +18,14 @@ import (
 
 // system is one host that a row runs on: a lab host or the machine itself.
 type system struct {
-	id      string
-	root    string // where the host's / stands on this machine; empty on the real system
-	port    int    // where sshd listens, on 127.0.0.1
-	owner   func(path string) (uid, gid int, err error)
-	chown   func(path string, uid, gid int) error
-	execute func(ctx context.Context, script string) (stdout string, err error)
-	login   func(user string, key ssh.Signer) error
+	id    string
+	root  string // where the host's / stands on this machine; empty on the real system
+	port  int    // where sshd listens, on 127.0.0.1
+	owner func(path string) (uid, gid int, err error)
+	chown func(path string, uid, gid int) error
+	// start runs a script as the agent would; wait, which may be called anywhere, returns what it said.
+	start func(ctx context.Context, script string) (wait func() (stdout string, err error))
+	login func(user string, key ssh.Signer) error
 }
 
 // path returns where a path of the host stands on this machine.
@@ -87,7 +89,10 @@ func (s *system) populate(t *testing.T, keys *keyring) {
 }
 
 // oneFile is sshd_config as Amazon Linux has it, as far as keys go.
-const oneFile = "AuthorizedKeysFile .ssh/authorized_keys\nUsePAM yes\n"
+const (
+	oneFile     = "UsePAM yes\n" + oneKeysFile
+	oneKeysFile = "AuthorizedKeysFile .ssh/authorized_keys\n"
+)
 
 // configure writes sshd_config below the lines for what sshd listens on.
 func (s *system) configure(t *testing.T, text string) {
@@ -96,19 +101,28 @@ func (s *system) configure(t *testing.T, text string) {
 	must(t, os.WriteFile(s.path("/etc/ssh/sshd_config"), []byte(text), 0o600))
 }
 
-// run has the host follow an order.
-func (s *system) run(t *testing.T, o fleet.Order) (fleet.Answer, error) {
+// run has the host follow orders at the same time and returns the answers in the order of those.
+func (s *system) run(t *testing.T, orders ...fleet.Order) (answers []fleet.Answer, err error) {
 	t.Helper()
-	commands, err := o.Commands()
-	must(t, err)
 	// A run that takes longer than this is a hang. No verdict depends on how long one takes.
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	out, err := s.execute(ctx, strings.Join(commands, "\n"))
-	if err != nil {
-		t.Fatalf("the script ended with %v and said %q", err, out)
+	var waits []func() (string, error)
+	for _, o := range orders {
+		commands, err := o.Commands()
+		must(t, err)
+		waits = append(waits, s.start(ctx, strings.Join(commands, "\n")))
 	}
-	return fleet.Decode(out, o, s.id)
+	var faults []error
+	for i, wait := range waits {
+		out, err := wait()
+		if err != nil {
+			t.Fatalf("the script ended with %v and said %q", err, out)
+		}
+		a, err := fleet.Decode(out, orders[i], s.id)
+		answers, faults = append(answers, a), append(faults, err)
+	}
+	return answers, errors.Join(faults...)
 }
 
 // entry is what the file system tells of one path.
