@@ -76,8 +76,8 @@ answer() {
 # counts it: blanks, then a comment, a key, or options and a key. It prints
 # "TYPE BLOB MARK" for ssh-keygen, which knows a key from garbage; MARK is
 # SIGN FILE:LINE:LETTERS:COMMENT without blanks. SIGN is + where sshd would
-# take the key, whoever connects. The last line is a key of our own, so that a
-# listing without it is known to be cut short.
+# take the key, whoever connects. Its last line is a key of our own, so that a
+# listing without it is known to be cut; so is what came without the last \002.
 # shellcheck disable=SC2016 # awk expands it
 reader='
 function tell(problem) {
@@ -131,6 +131,7 @@ function letters(options,  one, name, value, found) {
     return found
 }
 {
+    last = $0
     size += length($0) + 1
     if (size > 1048576) tell("size")
     if (/\001/) tell("nul")
@@ -152,7 +153,7 @@ function letters(options,  one, name, value, found) {
     print type, blob, (mark ~ /[aefpx]/ ? "-" : sign) file ":" NR ":" mark ":" substr(comment, 1, 80)
 }
 END {
-    if (!told) print "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBGsX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT+NC4v4af5uO5+tKfA+eFivOM1drMV7Oy7ZAaDe/UfU= end"
+    if (!told && last == "\002") print "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBGsX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT+NC4v4af5uO5+tKfA+eFivOM1drMV7Oy7ZAaDe/UfU= end"
 }'
 
 # worker_text prints the program that reads and edits key files. It runs as
@@ -178,7 +179,7 @@ new='' old='' fresh='' added=0 removed=0 rounds=0 trouble=- need=- spoilt=' ' fa
 # keys N SIGN PATH: the keys of a file into $found, or !PROBLEM. awk cannot see
 # NUL, so NUL travels as its neighbour, which no key file holds either.
 keys() {
-    found=$({ tr '\000' '\001' <"$3" | awk -v file="$1" -v sign="$2" "$reader" |
+    found=$({ { tr '\000' '\001' <"$3" && printf '\n\002\n'; } | awk -v file="$1" -v sign="$2" "$reader" |
         ssh-keygen -lf -; } 3>&1)
     case $found in
     *!*) found=!${found#*!} ;;
@@ -296,16 +297,19 @@ remove() {
 # replace: copy, compare, rename. When somebody else put another file there
 # meanwhile nothing is done, which is no error: the caller looks again.
 replace() {
-    before='' doomed='' gone=0 sealed=
+    before='' doomed='' gone=0 sealed='' text=$add
     [ "$add$drop" ] || return 0
     if [ -e "$path" ]; then
-        ln "$path" "$old" && before=$(cksum <"$old") && cp -p "$old" "$new" || return 1
+        ln "$path" "$old" && cp -p "$old" "$new" && before=$(cksum <"$new") || return 1
         [ -z "$drop" ] || doom || return 1
+        text=$(awk -v doomed="$doomed" '
+            BEGIN { for (n = split(doomed, line, " "); n; n--) drop[line[n]] }
+            !(NR in drop)' "$new" && printf '%s.' "$add") || return 1
+        text=${text%.}
         case $file in ???s*) chcon --reference="$old" "$new" ;; esac
         [ -w "$new" ] || { sealed=yes && chmod u+w "$new"; } || return 1
     fi
-    whole=$({ { rewrite && echo whole >&3; } | cat >"$new" || echo torn >&3; } 3>&1)
-    [ "$whole" = whole ] || return 1
+    printf '%s' "$text" >"$new" || return 1
     dd if=/dev/null of="$new" conv=notrunc,fsync # power may fail: the old file or the new one
     if [ -z "$before" ]; then
         case $file in ??p*) chmod 644 "$new" ;; esac
@@ -323,17 +327,9 @@ replace() {
     removed=$((removed + gone))
 }
 
-# rewrite: what was there when $before was taken, less $doomed, and $add.
-rewrite() {
-    [ -z "$before" ] || head -c "${before#* }" "$old" | awk -v doomed="$doomed" '
-        BEGIN { for (n = split(doomed, line, " "); n; n--) drop[line[n]] }
-        !(NR in drop)' || return 1
-    printf '%s' "$add"
-}
-
-# doom: the numbers of the lines of $old that have to go.
+# doom: the numbers of the lines that have to go.
 doom() {
-    keys "$n" + "$old"
+    keys "$n" + "$new"
     case $found in !*) return 1 ;; esac
     for print in $found; do
         case $print in
@@ -393,7 +389,14 @@ do
         esac
         case $file in
         r*) need=add ;;
-        *) edit "$lines" '' "$@" || [ $trouble = lock ] || { fault=$trouble trouble=- spoilt="$spoilt$n "; } ;;
+        *)
+            spot=$n was=$added kind=$file
+            edit "$lines" '' "$@"
+            case $trouble$kind in
+            write*) spoilt="$spoilt$spot " fault=write trouble=- ;;
+            -?+*) [ $added = $was ] || { spoilt="$spoilt$spot " fault=race; } ;; # never twice
+            esac
+            ;;
         esac
     elif stale "$@"; then
         case $file in
@@ -482,7 +485,7 @@ END {
             path[i], mode[i], owner[i], state[i])
     }
     code = "ok"
-    if (bad || !ended) { code = "unverifiable"; reason = "worker" }
+    if (bad || !ended) { code = "unverifiable"; reason = "worker"; present = remaining = "" }
     else if (reason != "") code = "refused"
     else if (problem != "") { code = "refused"; reason = problem }
     else if (trouble == "mixed") { code = "refused"; reason = nowhere }
