@@ -164,7 +164,7 @@ func (w *world) runAncestor(env ...string) {
 // add adds a function. The name TIMEOUT in env is its time-out.
 func (w *world) add(f lambda.Function, env []string) {
 	w.t.Helper()
-	f.Timeout = time.Minute
+	f.Timeout = 15 * time.Minute // however busy the machine is
 	f.Env = map[string]string{
 		"USERNAME": user, "TAGNAME": boundaryKey, "TAGVALUE": boundaryValue,
 		"AWS_LAMBDA_LOG_FORMAT": "JSON", // as Lambda sets it for a function whose LogFormat that is
@@ -186,6 +186,18 @@ func (w *world) add(f lambda.Function, env []string) {
 	if err := w.AddFunction(f); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// hurry gives a function little time from now on, but as much as a busy machine needs for a step that
+// has nothing to wait for.
+func (w *world) hurry(function string, env ...string) {
+	w.t.Helper()
+	env = append(env, "TIMEOUT=5s")
+	if function == ancestor {
+		w.runAncestor(env...)
+		return
+	}
+	w.run(function, env...)
 }
 
 // log returns everything that a function logged.
@@ -373,6 +385,16 @@ func byFunction(r wire.Request) bool { return strings.Contains(r.Caller.ARN, ":a
 func (s secret) step(step, version string) error {
 	s.t.Helper()
 	return s.invoke(map[string]string{"Step": step, "SecretId": s.arn, "ClientRequestToken": version})
+}
+
+// until runs the steps before this one.
+func (s secret) until(step, version string) {
+	s.t.Helper()
+	for _, before := range steps[:slices.Index(steps, step)] {
+		if err := s.step(before, version); err != nil {
+			s.t.Fatalf("%s: %v", before, err)
+		}
+	}
 }
 
 // invoke invokes the secret's function.

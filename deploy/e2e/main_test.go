@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 )
 
@@ -17,7 +20,19 @@ var (
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
+// spread lets twice as many tests run side by side as there are processors: half the time of a rotation
+// is waiting. A number on the command line stands.
+func spread() {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))) // always a number
+	}
+}
+
 func buildAndRun(m *testing.M) int {
+	spread()
 	dir, err := os.MkdirTemp("", "keytrail-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
