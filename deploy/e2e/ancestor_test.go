@@ -80,11 +80,6 @@ func doneMeansLogin(_ *testing.T, s secret, _, _ key) error {
 	return logsIn(s.key(pending), user, s.Hosts()...)
 }
 
-// friendsStay is doneMeansLogin, and that the friend's key logs in afterwards.
-func friendsStay(t *testing.T, s secret, old, friend key) error {
-	return errors.Join(doneMeansLogin(t, s, old, friend), logsIn(friend, user, s.Hosts()...))
-}
-
 func TestB1_AHostWithoutAKeyFileIsNotTakenForDone(t *testing.T) {
 	t.Parallel()
 	stage{claim: doneMeansLogin, broken: "does not log in"}.play(t)
@@ -102,12 +97,11 @@ func TestB1_AHostWithoutTheAccountIsNotTakenForDone(t *testing.T) {
 func TestB2_ALastLineWithoutEndIsNotGluedToTheKey(t *testing.T) {
 	t.Parallel()
 	stage{
-		hosts: func(friend key) []host.Spec { return nodes(2) },
 		claim: func(t *testing.T, s secret, old, friend key) error {
 			for _, h := range s.Hosts() {
 				write(t, h, user, ".ssh/authorized_keys", friend.line)
 			}
-			return friendsStay(t, s, old, friend)
+			return errors.Join(doneMeansLogin(t, s, old, friend), logsIn(friend, user, s.Hosts()...))
 		},
 		broken: "does not log in",
 	}.play(t)
