@@ -37,17 +37,19 @@ type Tag struct{ Key, Value string }
 type Target []Tag
 
 // Tag rules of EC2 and SSM: https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
-var (
-	tagKey   = regexp.MustCompile(`^[A-Za-z0-9 _.:/=+@-]{1,128}$`)
-	tagValue = regexp.MustCompile(`^[A-Za-z0-9 _.:/=+@-]{1,256}$`)
+var tagText = regexp.MustCompile(`^[A-Za-z0-9 _.:/=+@-]+$`)
+
+const (
+	maxTagKey   = 128
+	maxTagValue = 256
 )
 
 // ParseTag checks a key and a value. Empty ones are refused: they would select by accident.
 func ParseTag(key, value string) (Tag, error) {
-	if !tagKey.MatchString(key) {
+	if len(key) > maxTagKey || !tagText.MatchString(key) {
 		return Tag{}, fmt.Errorf("%q is not a tag key: letters, digits, spaces and _ . : / = + - @, at most 128", key)
 	}
-	if !tagValue.MatchString(value) {
+	if len(value) > maxTagValue || !tagText.MatchString(value) {
 		return Tag{}, fmt.Errorf("%q is not a tag value: letters, digits, spaces and _ . : / = + - @, 1 to 256", value)
 	}
 	return Tag{key, value}, nil

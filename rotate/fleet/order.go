@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/keytrail/keytrail/rotate/sshkey"
@@ -126,14 +127,15 @@ var parameters = []parameter{
 		func(o Order) string { return strconv.FormatInt(o.Expires.Unix(), 10) }},
 }
 
-// patterns are those of parameters, anchored and compiled.
-var patterns = func() []*regexp.Regexp {
+// patterns are those of parameters, anchored and compiled, when they are first needed: compiling them
+// takes longer than the rest of the function's start.
+var patterns = sync.OnceValue(func() []*regexp.Regexp {
 	out := make([]*regexp.Regexp, len(parameters))
 	for i, p := range parameters {
 		out[i] = regexp.MustCompile(p.anchored())
 	}
 	return out
-}()
+})
 
 func (p parameter) anchored() string { return "^" + p.pattern + "$" }
 
@@ -185,7 +187,7 @@ func (o Order) values() ([]string, error) {
 	out := make([]string, len(parameters))
 	for i, p := range parameters {
 		out[i] = p.value(o)
-		if len(out[i]) > p.maxChars || !patterns[i].MatchString(out[i]) {
+		if len(out[i]) > p.maxChars || !patterns()[i].MatchString(out[i]) {
 			fault("parameter %s cannot be sent: %.80q", p.name, out[i])
 		}
 	}

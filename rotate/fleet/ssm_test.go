@@ -178,3 +178,15 @@ func TestTargetsAreKeyValuePairs(t *testing.T) {
 		}
 	}
 }
+
+func TestTagsAreAsLongAsTheServiceAllows(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		key, value int
+		want       bool
+	}{{128, 256, true}, {129, 256, false}, {128, 257, false}, {0, 1, false}, {1, 0, false}} {
+		if _, err := ParseTag(strings.Repeat("k", row.key), strings.Repeat("v", row.value)); (err == nil) != row.want {
+			t.Errorf("a key of %d and a value of %d characters: %v", row.key, row.value, err)
+		}
+	}
+}
