@@ -159,8 +159,11 @@ func (r *Rotator) admit(s secret, req request) (rotation, error) {
 	target := fleet.Target{r.config.Boundary}
 	if text, ok := s.tags[tagTarget]; ok {
 		narrowed, err := fleet.ParseTarget(text)
-		if err != nil || len(narrowed) == 0 {
+		if err != nil {
 			return rotation{}, fmt.Errorf("tag %s: want Key=Value pairs: %w", tagTarget, err)
+		}
+		if len(narrowed) == 0 {
+			return rotation{}, fmt.Errorf("tag %s is empty: want Key=Value pairs, or no such tag", tagTarget)
 		}
 		target = append(target, narrowed...)
 	}

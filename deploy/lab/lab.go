@@ -1,6 +1,6 @@
 // Package lab is an AWS-compatible engine on this machine: Secrets Manager,
-// Systems Manager and Lambda behind one address on loopback, and hosts whose
-// files a person can look into. It starts and ends them together and gives
+// Systems Manager, Lambda and S3 behind one address on loopback, and hosts
+// whose files a person can look into. It starts and ends them together and gives
 // them one account, one Region and one clock; how each behaves stands in the
 // packages below this one.
 //

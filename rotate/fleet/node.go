@@ -23,11 +23,9 @@ func ParseInstanceID(text string) (InstanceID, error) {
 // Node is one managed node as Systems Manager shows it.
 type Node struct {
 	ID       InstanceID
-	Name     string // computer name, as the node reports it
 	Platform string // Linux, Windows or MacOS
 	Online   bool   // PingStatus is Online
 	Address  string // the one IP address that SSM knows, without a port
-	Agent    string // agent version
 }
 
 // Tag is one tag of a node, with a value.

@@ -47,11 +47,9 @@ func (s systems) nodes(ctx context.Context, target Target) ([]Node, error) {
 			}
 			nodes = append(nodes, Node{
 				ID:       id,
-				Name:     aws.ToString(i.ComputerName),
 				Platform: string(i.PlatformType),
 				Online:   i.PingStatus == types.PingStatusOnline,
 				Address:  aws.ToString(i.IPAddress),
-				Agent:    aws.ToString(i.AgentVersion),
 			})
 		}
 	}

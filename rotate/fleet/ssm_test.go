@@ -60,14 +60,14 @@ func TestNodesOfAllPagesAreReadAndEveryTagIsAsked(t *testing.T) {
 		if in["NextToken"] == nil {
 			return 200, `{"NextToken":"more","InstanceInformationList":[{"InstanceId":"mi-0123456789abcdef0","PlatformType":"Linux","PingStatus":"ConnectionLost"}]}`
 		}
-		return 200, `{"InstanceInformationList":[{"InstanceId":"i-0123456789abcdef0","PlatformType":"Linux","PingStatus":"Online","IPAddress":"10.0.0.1","ComputerName":"web"}]}`
+		return 200, `{"InstanceInformationList":[{"InstanceId":"i-0123456789abcdef0","PlatformType":"Linux","PingStatus":"Online","IPAddress":"10.0.0.1"}]}`
 	}}
 	nodes, err := New(testConfig(), m.client(t)).Nodes(t.Context(), Target{{"Keytrail", "yes"}, {"Team", "web servers"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []Node{
-		{ID: "i-0123456789abcdef0", Name: "web", Platform: "Linux", Online: true, Address: "10.0.0.1"},
+		{ID: "i-0123456789abcdef0", Platform: "Linux", Online: true, Address: "10.0.0.1"},
 		{ID: "mi-0123456789abcdef0", Platform: "Linux"},
 	}
 	if diff := cmp.Diff(want, nodes); diff != "" {

@@ -323,7 +323,7 @@ func TestIPv6AddressesWork(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp6", "[::1]:0")
 	if err != nil {
-		t.Skip("this machine has no IPv6: ", err)
+		missing(t, "no IPv6 on this machine: %v", err)
 	}
 	hostKey, key := newKey(t, sshkey.Ed25519), newKey(t, sshkey.Ed25519)
 	s := serve(t, key.Public(), []*sshkey.PrivateKey{hostKey})
