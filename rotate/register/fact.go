@@ -26,6 +26,9 @@ const (
 	// Created: the version holds these public keys. Written once its value is stored and before any key
 	// is sent to a host, since only keys of a Created fact are ever retired.
 	Created Kind = "created"
+	// Found: the version's value was put by hand, and a later one took its place. Its keys are known from
+	// then on so that they can be retired; nothing of it is ever rolled out unless it is adopted.
+	Found Kind = "found"
 	// Adopted: the version's value was put by hand, and someone asked for it to be registered. It stands
 	// beside a Created fact.
 	Adopted Kind = "adopted"
@@ -45,7 +48,7 @@ const (
 )
 
 // once are the kinds of which a version, or for Revoked a fingerprint, has one fact at most.
-var once = []Kind{Created, Adopted, Promoted, Revoked}
+var once = []Kind{Created, Found, Adopted, Promoted, Revoked}
 
 // Fact is one entry of the register.
 type Fact struct {
@@ -54,7 +57,7 @@ type Fact struct {
 	Version string    // id; empty for Revoked
 	At      time.Time // kept in milliseconds, UTC
 
-	Keys        []sshkey.PublicKey // Created: one, or two where the halves of an adopted value differ
+	Keys        []sshkey.PublicKey // Created, Found: one, or two where the halves of a value put by hand differ
 	Fingerprint sshkey.Fingerprint // Revoked
 	Hosts       []string           // Installed, Retired: ids of managed nodes
 	Users       []string           // Installed, Retired
@@ -135,7 +138,7 @@ func (f Fact) check() error {
 	}
 	hasKeys, hasFingerprint, hasPlaces := false, false, false
 	switch f.Kind {
-	case Created:
+	case Created, Found:
 		hasKeys = true
 	case Installed, Retired:
 		hasPlaces = true

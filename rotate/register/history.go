@@ -55,14 +55,14 @@ func (h History) Trust() trust.Secret {
 
 // record folds the facts of one version.
 func (h History) record(version string) trust.Record {
-	r := trust.Record{Version: version}
+	r := trust.Record{Version: version, Found: !h.Has(Created, version)}
 	for _, f := range h.Facts {
 		if f.Version != version {
 			continue
 		}
 		switch f.Kind {
-		case Created:
-			r.Created = f.At
+		case Created, Found:
+			r.Created = later(r.Created, f.At)
 			for _, k := range f.Keys {
 				r.Keys = append(r.Keys, k.Fingerprint())
 			}
@@ -132,20 +132,15 @@ func (h History) PublicKey(fp sshkey.Fingerprint) (sshkey.PublicKey, bool) {
 	return sshkey.PublicKey{}, false
 }
 
-// Sharing returns those of all histories, other than this one, that have a key of this one.
-// trust.Decide must be told of them.
-func (h History) Sharing(all []History) []History {
-	own := map[sshkey.Fingerprint]bool{}
-	for _, fp := range h.fingerprints() {
-		own[fp] = true
-	}
-	var sharing []History
-	for _, other := range all {
-		if other.Secret != h.Secret && slices.ContainsFunc(other.fingerprints(), func(fp sshkey.Fingerprint) bool { return own[fp] }) {
-			sharing = append(sharing, other)
-		}
-	}
-	return sharing
+// Has reports whether the history has a fact of this kind about a version.
+func (h History) Has(kind Kind, version string) bool {
+	return slices.ContainsFunc(h.Facts, func(f Fact) bool { return f.Kind == kind && f.Version == version })
+}
+
+// shares reports whether two histories have a key in common.
+func (h History) shares(other History) bool {
+	own := h.fingerprints()
+	return slices.ContainsFunc(other.fingerprints(), func(fp sshkey.Fingerprint) bool { return slices.Contains(own, fp) })
 }
 
 // fingerprints returns those of all keys in the history.

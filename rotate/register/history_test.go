@@ -60,3 +60,25 @@ func TestAHistoryFoldsToWhatTrustNeeds(t *testing.T) {
 		t.Error("the public key is not found")
 	}
 }
+
+func TestAFoundVersionIsWholeOnceItIsAdopted(t *testing.T) {
+	t.Parallel()
+	r := New(newFakeS3(t), bucketName, Retention{})
+	found := created(t, secretA, v1, lineA)
+	found.Kind, found.Keys = Found, append(found.Keys, public(t, lineB))
+	write(t, r, found)
+	record := func() trust.Record {
+		h, err := r.Read(t.Context(), secretA)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h.Trust().Records[0]
+	}
+	if got := record(); !got.Found || len(got.Keys) != 2 {
+		t.Errorf("found: %+v", got)
+	}
+	write(t, r, created(t, secretA, v1, lineA), Fact{Kind: Adopted, Secret: secretA, Version: v1, At: noon})
+	if got := record(); got.Found {
+		t.Errorf("adopted: %+v", got)
+	}
+}

@@ -171,6 +171,11 @@ func keyOf(f Fact) string {
 	return folder + segment(f.Version) + "/" + name + ".json"
 }
 
+// holdsKeys reports whether a key is that of a fact that tells the keys of a version.
+func holdsKeys(key string) bool {
+	return strings.HasSuffix(key, "/"+string(Created)+".json") || strings.HasSuffix(key, "/"+string(Found)+".json")
+}
+
 // folderOf returns the prefix of all facts of a secret, whose ARN was checked.
 func folderOf(arn string) string { return registerFolder + pathOf(arn) + "/" }
 

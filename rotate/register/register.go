@@ -101,9 +101,40 @@ func (r *Register) All(ctx context.Context) ([]History, error) {
 	return r.read(ctx, registerFolder)
 }
 
+// Sharing returns the histories of those other secrets that have a key of this one, by ARN:
+// trust.Decide must be told of them. Of all the others it reads the keys alone. Its error is that of
+// Read: with one, a secret may be missing.
+func (r *Register) Sharing(ctx context.Context, h History) ([]History, error) {
+	list, err := r.bucket.list(ctx, registerFolder)
+	if err != nil {
+		return nil, joined([]error{err})
+	}
+	own := folderOf(h.Secret)
+	list = slices.DeleteFunc(list, func(o listed) bool { return strings.HasPrefix(o.key, own) || !holdsKeys(o.key) })
+	keys, errs := r.facts(ctx, list)
+	var sharing []History
+	for _, other := range histories(keys) {
+		if h.shares(other) {
+			whole, err := r.Read(ctx, other.Secret)
+			sharing, errs = append(sharing, whole), append(errs, err)
+		}
+	}
+	return sharing, joined(errs)
+}
+
 // read returns the histories of all facts below a prefix.
 func (r *Register) read(ctx context.Context, prefix string) ([]History, error) {
 	list, listErr := r.bucket.list(ctx, prefix)
+	facts, errs := r.facts(ctx, list)
+	histories := histories(facts)
+	if listErr == nil {
+		errs = append(errs, r.missing(histories)...)
+	}
+	return histories, joined(append(errs, listErr))
+}
+
+// facts reads objects, those that it can.
+func (r *Register) facts(ctx context.Context, list []listed) ([]Fact, []error) {
 	facts := make([]Fact, len(list))
 	errs := make([]error, len(list))
 	// S3 serves thousands a second for one prefix; this only bounds connections and memory.
@@ -123,11 +154,7 @@ func (r *Register) read(ctx context.Context, prefix string) ([]History, error) {
 			whole = append(whole, f)
 		}
 	}
-	histories := histories(whole)
-	if listErr == nil {
-		errs = append(errs, r.missing(histories, list)...)
-	}
-	return histories, joined(append([]error{listErr}, errs...))
+	return whole, errs
 }
 
 // unread joins what could not be read. Its text names the first few, as one denial may meet every
@@ -156,13 +183,13 @@ func (u unread) Error() string {
 
 func (u unread) Unwrap() []error { return u }
 
-// missing returns an error for each version that other facts tell of and no Created does.
-func (r *Register) missing(all []History, list []listed) []error {
+// missing returns an error for each version that facts tell of and none tells the keys.
+func (r *Register) missing(all []History) []error {
 	var errs []error
 	for _, h := range all {
 		for _, version := range h.versions() {
-			key := keyOf(Fact{Kind: Created, Secret: h.Secret, Version: version})
-			if !slices.ContainsFunc(list, func(o listed) bool { return o.key == key }) {
+			if !h.Has(Created, version) && !h.Has(Found, version) {
+				key := keyOf(Fact{Kind: Created, Secret: h.Secret, Version: version})
 				errs = append(errs, &ObjectError{r.bucket.name, key, ErrMissing})
 			}
 		}

@@ -263,8 +263,9 @@ func TestAllPagesOfAllSecretsAreRead(t *testing.T) {
 	if len(all) != 2 || all[0].Secret != secretB || len(all[0].Facts) != 20 || all[1].Secret != secretA || len(all[1].Facts) != 20 {
 		t.Errorf("got %d histories", len(all))
 	}
-	if got := one.Sharing(all); len(got) != 1 || got[0].Secret != secretB {
-		t.Errorf("the other secret shares the key, got %d", len(got))
+	sharing, err := r.Sharing(t.Context(), one)
+	if diff := cmp.Diff(all[:1], sharing); diff != "" || err != nil {
+		t.Errorf("the other secret shares the key: error %v (-want +got):\n%s", err, diff)
 	}
 }
 

@@ -100,7 +100,7 @@ func judge(s Secret, grace time.Duration, now time.Time) judgement {
 		if j.current == "" {
 			j.current = id
 		}
-		if r, ok := records[id]; ok && len(r.Keys) > 0 {
+		if r, ok := records[id]; ok && len(r.Keys) > 0 && !r.Found {
 			promoted = latest(promoted, r.Promoted)
 		} else {
 			j.unregistered = true
@@ -172,6 +172,8 @@ func (c circumstances) judge() (standing, Reason) {
 		return pending, Unreplaced
 	case c.gone:
 		return retired, Deleted
+	case c.version.has(labelCurrent) && c.record.Found:
+		return pending, Unreplaced
 	case c.version.has(labelCurrent):
 		return live, Current
 	case c.inGrace():
@@ -274,9 +276,10 @@ func joinVersions(s Secret) map[string]Version {
 func joinRecords(records []Record) map[string]Record {
 	joined := map[string]Record{}
 	for _, r := range records {
-		j := joined[r.Version]
+		j, twice := joined[r.Version]
 		joined[r.Version] = Record{
 			Version:   r.Version,
+			Found:     r.Found && (j.Found || !twice),
 			Keys:      slices.Concat(j.Keys, r.Keys),
 			Hosts:     slices.Concat(j.Hosts, r.Hosts),
 			Created:   latest(j.Created, r.Created),

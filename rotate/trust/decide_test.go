@@ -31,6 +31,7 @@ func abandoned(r trust.Record, at time.Time) trust.Record { r.Abandoned = at; re
 func resumed(r trust.Record, at time.Time) trust.Record   { r.Resumed = at; return r }
 func retired(r trust.Record, at time.Time) trust.Record   { r.Retired = at; return r }
 func created(r trust.Record, at time.Time) trust.Record   { r.Created = at; return r }
+func found(r trust.Record) trust.Record                   { r.Found = true; return r }
 func on(r trust.Record, hosts ...string) trust.Record     { r.Hosts = hosts; return r }
 
 // outline writes a decision in short: "live k2/current, retired k1/superseded".
@@ -111,6 +112,19 @@ func TestDecide(t *testing.T) {
 			secret: trust.Secret{ARN: "a", Versions: versions{version("v1", cur), version("v2", prev)},
 				Records: records{retired(promoted(record("v1"), ago(3*time.Hour)), ago(2*time.Hour)), promoted(record("v2"), ago(2*time.Hour))}},
 			want: map[string]string{"k1": "live current", "k2": "retired superseded"},
+		},
+		{
+			name: "a value put by hand is retired once a registered one took its place, and is never live by AWSCURRENT",
+			secret: trust.Secret{ARN: "a", Versions: versions{version("v2", cur), version("v1", prev)},
+				Records: records{found(record("v1")), promoted(record("v2"), ago(time.Minute))}},
+			want: map[string]string{"k1": "retired superseded", "k2": "live current"},
+		},
+		{
+			name: "a found value that got AWSCURRENT back is neither live nor retired, nor is what it replaced",
+			secret: trust.Secret{ARN: "a", Versions: versions{version("v1", cur), version("v2", prev)},
+				Records: records{found(record("v1")), promoted(record("v2"), ago(time.Minute))}},
+			want:         map[string]string{"k1": "pending unreplaced", "k2": "pending unreplaced"},
+			unregistered: true,
 		},
 		{
 			name: "AWSPENDING is pending while its rotation runs",

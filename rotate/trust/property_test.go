@@ -53,7 +53,7 @@ func randomSecret(r *rand.Rand, arn string) trust.Secret {
 		if r.IntN(5) == 0 {
 			continue // unregistered, or without a value
 		}
-		rec := trust.Record{Version: id, Created: randomTime(r), Hosts: randomHosts(r)}
+		rec := trust.Record{Version: id, Found: r.IntN(8) == 0, Created: randomTime(r), Hosts: randomHosts(r)}
 		for range 1 + r.IntN(8)/7 {
 			rec.Keys = append(rec.Keys, randomKey(r))
 		}
@@ -167,20 +167,23 @@ func TestEveryRegisteredKeyIsExactlyOneOfLivePendingRetired(t *testing.T) {
 func TestALiveKeyIsNeverRetired(t *testing.T) {
 	each(t, func(q trust.Question, _ *rand.Rand) string {
 		d := trust.Decide(q)
-		for _, fp := range recordOf(q.Secret, labelled(q.Secret, "AWSCURRENT")).Keys {
+		current := recordOf(q.Secret, labelled(q.Secret, "AWSCURRENT"))
+		for _, fp := range current.Keys {
 			if revokedIn(q, fp) {
 				if !slices.Contains(d.LockedOut, q.Secret.ARN) {
 					return fmt.Sprintf("AWSCURRENT's %s was revoked in silence", fp)
 				}
 				continue
 			}
-			if !contains(d.Live, fp) {
+			if !contains(d.Live, fp) && !current.Found {
 				return fmt.Sprintf("AWSCURRENT's %s is not live", fp)
 			}
+			if contains(d.Retired, fp) {
+				return fmt.Sprintf("AWSCURRENT's %s is retired", fp)
+			}
 		}
-		current := recordOf(q.Secret, labelled(q.Secret, "AWSCURRENT"))
 		previous := recordOf(q.Secret, labelled(q.Secret, "AWSPREVIOUS"))
-		graceful := q.Grace > 0 && !current.Promoted.IsZero() && q.Now.Before(current.Promoted.Add(q.Grace)) && previous.Retired.IsZero()
+		graceful := q.Grace > 0 && !current.Found && !current.Promoted.IsZero() && q.Now.Before(current.Promoted.Add(q.Grace)) && previous.Retired.IsZero()
 		for _, fp := range previous.Keys {
 			if graceful && !revokedIn(q, fp) && !contains(d.Live, fp) {
 				return fmt.Sprintf("AWSPREVIOUS's %s is not live in its grace period", fp)
@@ -194,7 +197,7 @@ func TestNothingButAWSCURRENTAndAGracefulAWSPREVIOUSIsLive(t *testing.T) {
 	each(t, func(q trust.Question, _ *rand.Rand) string {
 		for _, k := range trust.Decide(q).Live {
 			switch {
-			case k.Version == labelled(q.Secret, "AWSCURRENT") && k.Reason == trust.Current:
+			case k.Version == labelled(q.Secret, "AWSCURRENT") && k.Reason == trust.Current && !recordOf(q.Secret, k.Version).Found:
 			case k.Version == labelled(q.Secret, "AWSPREVIOUS") && k.Reason == trust.Grace && q.Grace > 0:
 			default:
 				return fmt.Sprintf("%s of %s is live", k.Fingerprint, k.Version)

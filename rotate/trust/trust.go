@@ -35,7 +35,8 @@ type Version struct {
 // Record is what the register says of one version. A zero time says that nothing is recorded.
 type Record struct {
 	Version string
-	Keys    []sshkey.Fingerprint // one, or two for an adopted value whose halves differ
+	Keys    []sshkey.Fingerprint // one, or two for a value put by hand whose halves differ
+	Found   bool                 // put by hand and never adopted: its keys may be retired, and are never live by AWSCURRENT
 	Hosts   []string             // where the keys may have been installed
 
 	Created   time.Time // of the key pair
@@ -83,7 +84,8 @@ type Question struct {
 // Decision parts the fingerprints of a secret's records: each is in exactly one of the three lists,
 // which are ordered by fingerprint.
 type Decision struct {
-	// Live keys must be on every host of the secret.
+	// Live keys are those to log in with: that of AWSCURRENT must be on every host of the secret, one in
+	// its grace period stays where it is.
 	Live []Key
 	// Pending keys are allowed on hosts and not required: neither installed for their own sake nor
 	// removed nor reported.
@@ -93,7 +95,8 @@ type Decision struct {
 
 	// Current is the version with AWSCURRENT, or "".
 	Current string
-	// Unregistered: Current is a version without a record, such as a value that was put by hand.
+	// Unregistered: Current is a version without a record, or one that was only found: a value that was
+	// put by hand.
 	// Then no key is retired that may be what people log in with.
 	Unregistered bool
 	// LockedOut are the ARNs of those secrets, of the one asked about and the others, whose AWSCURRENT
