@@ -44,6 +44,7 @@ const (
 	Absent     Presence = '-'
 	Honoured   Presence = 'y' // there, and sshd takes it from anywhere at any time
 	NotAllowed Presence = 'n' // there, but sshd would not take it
+	Unread     Presence = '?' // not seen, but one of the files could not be read
 )
 
 // Code is the script's word on one account.
@@ -87,6 +88,7 @@ var reasons = map[Reason]string{
 	"write":      "the key file could not be written: is the disk full or read-only",
 	"lock":       "another run holds the lock on the key file's directory",
 	"race":       "the key file kept changing",
+	"last":       "it is the only key that opens the account",
 	"passwd":     "the account's passwd entry cannot be used",
 	"sshd":       "sshd does not tell its settings: run sshd -T as root on the host",
 	"path":       "the path of the key file cannot be followed",
@@ -226,13 +228,13 @@ func (l userLine) answer(o Order) (UserAnswer, bool) {
 	}
 	if looked {
 		var ok1, ok2 bool
-		u.Present, ok1 = presences(l.Present, len(o.Install))
-		u.Remaining, ok2 = presences(l.Remaining, len(o.Retire))
+		u.Present, ok1 = presences(l.Present, len(o.Install), "yn-")
+		u.Remaining, ok2 = presences(l.Remaining, len(o.Retire), "y?-")
 		return u, ok1 && ok2
 	}
 	return u, true
 }
 
-func presences(text string, n int) ([]Presence, bool) {
-	return []Presence(text), len(text) == n && strings.Trim(text, "yn-") == ""
+func presences(text string, n int, marks string) ([]Presence, bool) {
+	return []Presence(text), len(text) == n && strings.Trim(text, marks) == ""
 }

@@ -80,7 +80,9 @@ func (f *Fleet) Nodes(ctx context.Context, target Target) ([]Node, error) {
 // observations are complete even then: a host that was not asked says so.
 func (f *Fleet) Run(ctx context.Context, nodes []Node, order Order) (Observations, error) {
 	now := time.Now()
-	order.Generation = now.UnixMilli()
+	if order.Generation == 0 {
+		order.Generation = now.UnixMilli()
+	}
 	order.Expires = now.Add(f.config.DeliveryTimeout + f.config.ExecutionTimeout)
 
 	var out Observations

@@ -159,9 +159,10 @@ END {
 # worker_text prints the program that reads and edits key files. It runs as
 # their owner and knows nothing but its arguments, so that neither the user's
 # shell and start-up files nor our environment and script take part.
-#   keytrail MODE HOST ENTRIES RETIRE READER FILE...
+#   keytrail MODE HOST ENTRIES RETIRE KEEP READER FILE...
 # MODE is read or edit. ENTRIES are the wanted keys as "FINGERPRINT LINE,...",
-# RETIRE the fingerprints that have to go. A FILE is four letters, ":" and a path:
+# RETIRE the fingerprints that have to go; where KEEP is not -, none of them goes
+# while the key KEEP does not stay. A FILE is four letters, ":" and a path:
 # w (this process may write it), r (root may) or - (nobody); + or - as sshd would
 # take keys from it; p if a new file must be readable; s if it has a SELinux label.
 # It prints "file N STATE" for each, the keys as ssh-keygen lists them, and
@@ -170,8 +171,8 @@ worker_text() {
     cat <<'WORKER'
 set -fu
 umask 077
-mode=$1 host=$2 entries=$3 retire=$4 reader=$5
-shift 5
+mode=$1 host=$2 entries=$3 retire=$4 keep=$5 reader=$6
+shift 6
 nl='
 '
 new='' old='' fresh='' added=0 removed=0 rounds=0 trouble=- need=- spoilt=' ' fault=mixed
@@ -253,6 +254,21 @@ stale() {
     [ "$second" ]
 }
 
+# kept: whether the key stands there that has to stay, in a line that opens a shell.
+kept() {
+    [ "$keep" != - ] || return 0
+    for word in $all; do
+        case $word in
+        SHA256:*) print=${word#*:} ;;
+        +*:*:*:*)
+            word=${word#*:*:}
+            case $print:${word%%:*} in "$keep:"*c*) ;; "$keep:"*) return 0 ;; esac
+            ;;
+        esac
+    done
+    return 1
+}
+
 # edit ADD DROP FILE...: adds lines to $file, or drops from it what has to go. The
 # lock is on its directory: that leaves nothing behind, and nobody can swap it.
 edit() {
@@ -276,7 +292,7 @@ locked() {
     # Whoever holds the lock owns these names: what is there, a killed run left.
     new=${path%/*}/.${path##*/}.keytrail-$host.new
     old=${new%new}old trouble=write swapped=
-    if remove && replace; then
+    if remove && replace "$@"; then
         trouble=-
         if [ "$swapped" ]; then
             survey "$@"
@@ -294,7 +310,7 @@ remove() {
     if [ -e "$new" ] || [ -e "$old" ]; then rm -f "$new" "$old"; fi
 }
 
-# replace: copy, compare, rename. When somebody else put another file there
+# replace FILE...: copy, compare, rename. When somebody else put another file there
 # meanwhile nothing is done, which is no error: the caller looks again.
 replace() {
     before='' doomed='' gone=0 sealed='' text=$add
@@ -302,6 +318,7 @@ replace() {
     if [ -e "$path" ]; then
         ln "$path" "$old" && cp -p "$old" "$new" && before=$(cksum <"$new") || return 1
         [ -z "$drop" ] || doom || return 1
+        [ "$keep" = - ] || (survey "$@" && kept) || { trouble=last; return 1; }
         text=$(awk -v doomed="$doomed" '
             BEGIN { for (n = split(doomed, line, " "); n; n--) drop[line[n]] }
             !(NR in drop)' "$new" && printf '%s.' "$add") || return 1
@@ -401,7 +418,7 @@ do
     elif stale "$@"; then
         case $file in
         w*) edit '' drop "$@" ;;
-        r*) need=drop ;;
+        r*) if kept; then need=drop; else trouble=last; fi ;;
         *) trouble=mixed ;;
         esac
     else
@@ -477,13 +494,14 @@ END {
         if (have[i] == "n") refused = 1
         present = present have[i]
     }
-    for (i = 1; i <= marked; i++) remaining = remaining (i in left ? "y" : "-")
     for (i = 1; i <= paths; i++) {
         if (state[i] == "" || state[i] == "garbled") bad = 1
         else if (state[i] !~ /^(read|missing)$/ && problem == "") problem = state[i]
+        if (state[i] ~ /^(unreadable|size|nul)$/) unread = 1
         listed = listed sprintf(",{\"path\":\"%s\",\"mode\":\"%s\",\"owner\":\"%s\",\"state\":\"%s\"}", \
             path[i], mode[i], owner[i], state[i])
     }
+    for (i = 1; i <= marked; i++) remaining = remaining (i in left ? "y" : unread ? "?" : "-")
     code = "ok"
     if (bad || !ended) { code = "unverifiable"; reason = "worker"; present = remaining = "" }
     else if (reason != "") code = "refused"
@@ -789,15 +807,53 @@ bar() {
         unset IFS
         # shellcheck disable=SC2086
         set -- $entry
-        why=- types=$2
         size=${sizes#*" $1:"}
-        if [ "$2" = ssh-rsa ]; then
-            types='rsa-sha2-512 rsa-sha2-256 ssh-rsa'
-            [ "${size%% *}" -ge "$rsa" ] || why=rsasize
-        fi
-        named "$types" "$accepted" , || why=algorithm
-        [ "$revoked" = none ] || ! revoked "$1" "$2 $3" || why=revoked
+        weigh "$1" "${size%% *}" "$2" "$3"
         barred="$barred $why"
+    done
+    unset IFS
+}
+
+# weigh FINGERPRINT BITS TYPE BLOB: why sshd would not take such a key, or -, into $why.
+weigh() {
+    why=- types=$3
+    if [ "$3" = ssh-rsa ]; then
+        types='rsa-sha2-512 rsa-sha2-256 ssh-rsa'
+        [ "$2" -ge "$rsa" ] || why=rsasize
+    fi
+    named "$types" "$accepted" , || why=algorithm
+    [ "$revoked" = none ] || ! revoked "$1" "$3 $4" || why=revoked
+}
+
+# spare: a key that opens the account once the retired ones are gone, into $keep,
+# which is empty where there is none: sshd takes it, and it is not bound to a
+# command. Its blob is not known here: a list that needs it revokes it.
+spare() {
+    keep='' tries=0
+    # shellcheck disable=SC2086
+    listing=$(as "$uid" read "$host" '' '' - "$reader" $specs)
+    IFS=$nl
+    for line in $listing; do
+        unset IFS
+        # shellcheck disable=SC2086
+        set -- $line - - - -
+        print=${2#SHA256:} letters=${3#*:*:}
+        case $1:$print in *[!0-9]*:* | *:*[!A-Za-z0-9/+]*) continue ;; esac
+        case $3 in +*) ;; *) continue ;; esac
+        case ${letters%%:*} in *c*) continue ;; esac
+        case " $retire " in *" $print "*) continue ;; esac
+        case "$4 $1" in
+        '(ED25519) 256') type=ssh-ed25519 ;;
+        '(ED25519-SK) 256') type=sk-ssh-ed25519@openssh.com ;;
+        '(ECDSA-SK) 256') type=sk-ecdsa-sha2-nistp256@openssh.com ;;
+        '(ECDSA) '[1-9]??) type=ecdsa-sha2-nistp$1 ;;
+        '(RSA) '[1-9]??? | '(RSA) '[1-9]????) type=ssh-rsa ;;
+        *) continue ;;
+        esac
+        weigh "$print" "$1" "$type" ''
+        [ $why != - ] || keep=$print
+        tries=$((tries + 1))
+        if [ "$keep" ] || [ $tries = 20 ]; then break; fi
     done
     unset IFS
 }
@@ -856,7 +912,7 @@ as() {
         set -- su -s /bin/sh -c "$worker" -- "$user" "$@"
     fi
     # shellcheck disable=SC2086
-    $limit env -i PATH="$PATH" LC_ALL=C HOME="$home" "$@" </dev/null 2>/dev/null 9<&-
+    $limit env -i PATH="$PATH" LC_ALL=C HOME="$home" "$@" </dev/null 2>/dev/null 8<&- 9<&-
 }
 
 # serve: everything about $user.
@@ -869,13 +925,14 @@ serve() {
     find_files || { say unverifiable path; return; }
     [ "$specs" ] || { say refused nofile; return; }
     bar
-    how=read going='' added=0 removed=0 trouble='' rounds=0
+    how=read going='' keep=- added=0 removed=0 trouble='' rounds=0
     [ "$SSM_Action" != apply ] || how=edit
     # Nothing may go while sshd would refuse what has to stay.
-    case $reason$barred in *[a-z]*) ;; *?*) going=$retire ;; esac
+    case $reason$barred in *[a-z]*) ;; *) going=$retire ;; esac
+    [ "$entries" ] || [ $how = read ] || spare
     while
         # shellcheck disable=SC2086
-        view=$(as "$uid" $how "$host" "$entries" "$going" "$reader" $specs |
+        view=$(as "$uid" $how "$host" "$entries" "$going" "$keep" "$reader" $specs |
             $limit awk -v user="$user" -v install="$prints" -v retire="$retire" -v known="$known" \
                 -v barred="$barred" -v files="$paths" -v modes="$modes" -v owners="$owners" \
                 -v reason="$reason" -v nowhere="$nowhere" -v trouble="$trouble" -v ways="$ways" \
@@ -884,7 +941,7 @@ serve() {
         case $rounds$view in [123]add*) set -- "$entries" '' ;; [123]drop*) set -- '' "$going" ;; *) false ;; esac
     do
         # What is root's alone, root edits, and then the user looks again.
-        set -- edit "$host" "$@" "$reader"
+        set -- edit "$host" "$@" - "$reader"
         for file in $specs; do
             case $file in r*) set -- "$@" "w${file#?}" ;; esac
         done
@@ -925,15 +982,20 @@ worker=$(worker_text) runuser='' limit='' today=$(($(date +%s) / 86400))
 # A user may stop his own processes: that must not keep the others waiting.
 ! command -v timeout >/dev/null || limit='timeout -s KILL 20'
 
-# remember: orders may arrive late and in any order. One apply of a scope runs at a
-# time, and none that is older than the last; that is written before any edit.
-remember() {
+# hold FD: waits until no other run holds the lock on what is open there.
+hold() {
     tries=0
-    until flock -n 9; do
+    until flock -n "$1"; do
         tries=$((tries + 1))
         [ $tries -le 100 ] || answer busy
         sleep 0.1
     done
+}
+
+# remember: orders may arrive late and in any order. One apply of a scope runs at a
+# time, and none that is older than the last; that is written before any edit.
+remember() {
+    hold 9
     [ "$(date +%s)" -le "$SSM_Expires" ] || answer expired
     last=0
     [ ! -e "$state/generation" ] || read -r last <"$state/generation" || answer state
@@ -951,6 +1013,8 @@ if [ "$SSM_Action" = apply ]; then
     [ -r "$state" ] || answer state
     exec 9<"$state"
     remember
+    # Two secrets that leave a user must not take each other for what stays.
+    [ "$entries" ] || { exec 8<"${state%/*}" && hold 8; }
 fi
 for user in $SSM_Users; do serve; done
 answer ok

@@ -7,6 +7,8 @@ import "slices"
 func judge(u UserAnswer) Observation {
 	o := Observation{User: u.User, State: OK, Added: u.Added, Removed: u.Removed, Foreign: u.Foreign, Forged: u.Forged}
 	o.Reason = reasons[u.Reason]
+	present := func(p Presence) bool { return p != Absent }
+	o.Clean = u.Remaining != nil && !slices.ContainsFunc(u.Remaining, present)
 	switch {
 	case u.Code == CodeNoUser:
 		o.State, o.Reason = NoUser, "the host has no such account"
@@ -19,7 +21,7 @@ func judge(u UserAnswer) Observation {
 		if o.Reason == "" {
 			o.Reason = "the key is in no file that sshd reads"
 		}
-	case slices.ContainsFunc(u.Remaining, func(p Presence) bool { return p != Absent }):
+	case slices.ContainsFunc(u.Remaining, present):
 		o.State = Stale
 		if o.Reason == "" {
 			o.Reason = "a retired key is still there"

@@ -33,7 +33,9 @@ type Order struct {
 	Scope string
 	Users []string
 	// Install are the keys that each user must have. A host drops retired keys of a user only after it
-	// saw that sshd takes all of these, so that an order without any drops none.
+	// saw that sshd takes all of these. An order without any is for users who no longer belong to the
+	// secret: a host drops their retired keys only while another key stays that sshd takes and that is
+	// bound to no command, be it foreign or known. The last key that opens an account is never dropped.
 	Install []sshkey.PublicKey
 	// Retire are the keys that no user may have, Known others that are ours and allowed. Every
 	// further key is reported as foreign and left alone.
@@ -41,7 +43,7 @@ type Order struct {
 	// AllowRoot lets users with uid 0 be managed.
 	AllowRoot bool
 	// Generation grows with each apply of a scope, in milliseconds since 1970. A host refuses an apply
-	// that is older than the last one it followed.
+	// that is older than the last one it followed. Where it is 0, [Fleet.Run] takes the time.
 	Generation int64
 	// Expires is when a host no longer follows an apply that reaches it late.
 	Expires time.Time

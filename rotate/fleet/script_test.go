@@ -21,7 +21,11 @@ import (
 // TestMain lets the test's own program stand in for flock, which macOS lacks.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "flock" {
-		if len(os.Args) != 3 || os.Args[1] != "-n" || syscall.Flock(9, syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		if len(os.Args) != 3 || os.Args[1] != "-n" {
+			os.Exit(1)
+		}
+		fd, err := strconv.Atoi(os.Args[2])
+		if err != nil || syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB) != nil {
 			os.Exit(1)
 		}
 		os.Exit(0)
@@ -358,14 +362,86 @@ func TestNoKeyGoesBeforeTheLiveOneIsTaken(t *testing.T) {
 	}
 }
 
-func TestAnOrderWithoutLiveKeyRetiresNothing(t *testing.T) {
+// TestAnOrderWithoutLiveKeyLeavesTheLastKey: what is retired goes only while a key stays that sshd
+// takes and that opens a shell.
+func TestAnOrderWithoutLiveKeyLeavesTheLastKey(t *testing.T) {
+	t.Parallel()
+	const second = "home/alice/.ssh/authorized_keys2"
+	for name, row := range map[string]struct {
+		settings, first, second string // in the files, RETIRED and FOREIGN are lines
+		word, want, want2       string
+	}{
+		"the retired key is alone":      {"", "RETIRED\n", "", "failed last  y +0 -0 ?0", "RETIRED\n", ""},
+		"another key stays beside it":   {"", "RETIRED\nFOREIGN\n", "", "ok   - +0 -1 ?1", "FOREIGN\n", ""},
+		"another key in another file":   {"", "RETIRED\n", "FOREIGN\n", "ok   - +0 -1 ?1", "", "FOREIGN\n"},
+		"it stands in two files":        {"", "RETIRED\n", "RETIRED\nno-pty FOREIGN\n", "ok   - +0 -2 ?1", "", "no-pty FOREIGN\n"},
+		"it stands twice and alone":     {"", "RETIRED\n", "no-pty RETIRED\n", "failed last  y +0 -0 ?0", "RETIRED\n", "no-pty RETIRED\n"},
+		"the other runs a command":      {"", "RETIRED\ncommand=\"date\" FOREIGN\n", "", "failed last  y +0 -0 ?1", "RETIRED\ncommand=\"date\" FOREIGN\n", ""},
+		"the other is bound to clients": {"", "RETIRED\nfrom=\"10.0.0.1\" FOREIGN\n", "", "failed last  y +0 -0 ?1", "RETIRED\nfrom=\"10.0.0.1\" FOREIGN\n", ""},
+		"a line of the other is free":   {"", "RETIRED\ncommand=\"date\" FOREIGN\nFOREIGN\n", "", "ok   - +0 -1 ?2", "command=\"date\" FOREIGN\nFOREIGN\n", ""},
+		"the other has another type": {"pubkeyacceptedalgorithms ssh-ed25519", "RETIRED\nECDSA\n", "",
+			"failed last  y +0 -0 ?1", "RETIRED\nECDSA\n", ""},
+		"the other's type is taken": {"pubkeyacceptedalgorithms ecdsa-sha2-nistp256", "RETIRED\nFOREIGN\nECDSA\n", "",
+			"ok   - +0 -1 ?2", "FOREIGN\nECDSA\n", ""},
+		"the list of revoked keys is out": {"revokedkeys /nonexistent/revoked", "RETIRED\nFOREIGN\n", "",
+			"failed last  y +0 -0 ?1", "RETIRED\nFOREIGN\n", ""},
+		"sshd refuses the account": {"denyusers alice", "RETIRED\nFOREIGN\n", "",
+			"refused users  y +0 -0 ?1", "RETIRED\nFOREIGN\n", ""},
+		"nothing is retired there": {"", "FOREIGN\n", "", "ok   - +0 -0 ?1", "FOREIGN\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k, h := newKeyring(t), newScratchHost(t, look(t, "sh"))
+			ecdsa, err := sshkey.Generate(sshkey.ECDSAP256, sshkey.OpenSSH, "ops@laptop")
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := strings.NewReplacer("RETIRED", k.retired.String(), "FOREIGN", k.foreign.String(), "ECDSA", ecdsa.Public().String())
+			if row.settings != "" {
+				h.settings(row.settings)
+			}
+			h.write(aliceKeys, lines.Replace(row.first), 0o600)
+			if row.second != "" {
+				h.write(second, lines.Replace(row.second), 0o600)
+			}
+			o := k.order(Apply)
+			o.Install = nil
+			h.want(o, row.word)
+			h.wantFile(aliceKeys, lines.Replace(row.want))
+			h.wantFile(second, lines.Replace(row.want2))
+		})
+	}
+}
+
+// TestTheLastKeyIsCountedWhenAFileIsEdited: what stayed when the user was looked at may go before his
+// file is changed, and two secrets that leave him must not take each other for what stays.
+func TestTheLastKeyIsCountedWhenAFileIsEdited(t *testing.T) {
 	inEveryShell(t, func(t *testing.T, h *scratchHost) {
 		k := newKeyring(t)
-		h.write(aliceKeys, k.retired.String()+"\n", 0o600)
 		o := k.order(Apply)
 		o.Install = nil
-		h.want(o, "ok   y +0 -0 ?0")
+		const second = "home/alice/.ssh/authorized_keys2"
+		h.write(aliceKeys, k.retired.String()+"\n", 0o600)
+		h.write(second, k.foreign.String()+"\n", 0o600)
+		h.before("ln", `once; : >"$d/`+second+`"`)
+		h.want(o, "failed last  y +0 -0 ?0")
 		h.wantFile(aliceKeys, k.retired.String()+"\n")
+		h.left("authorized_keys", "authorized_keys2")
+
+		h.settings("authorizedkeysfile " + h.dir + "/etc/keys/%u .ssh/authorized_keys")
+		h.write("etc/keys/alice", k.foreign.String()+"\n", 0o600)
+		other := k.order(Apply)
+		other.Install, other.Retire = nil, []sshkey.Fingerprint{k.foreign.Fingerprint()}
+		other.Scope = Scope("another")
+		done := make(chan string, 2)
+		for _, o := range []Order{o, other} {
+			go func() { done <- h.word(o) }()
+		}
+		words := []string{<-done, <-done}
+		slices.Sort(words)
+		if diff := cmp.Diff([]string{"failed last  y +0 -0 ?0", "ok   - +0 -1 ?1"}, words); diff != "" {
+			t.Errorf("answers (-want +got):\n%s", diff)
+		}
 	})
 }
 

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -106,6 +107,31 @@ func TestNobodyIsAskedWhoIsOfflineOrRunsWindows(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, states); diff != "" {
 		t.Errorf("states (-want +got):\n%s", diff)
+	}
+}
+
+// A caller who knows an order's generation gives it; every other order gets the time.
+func TestAnOrderKeepsTheGenerationThatItHas(t *testing.T) {
+	t.Parallel()
+	for _, given := range []int64{0, 7} {
+		before := time.Now().UnixMilli()
+		var got int64
+		m := &manager{reply: func(_ string, in map[string]any) (int, string) {
+			for _, line := range in["Parameters"].(map[string]any)["commands"].([]any) {
+				if _, err := fmt.Sscanf(line.(string), "SSM_Generation='%d'", &got); err == nil {
+					break
+				}
+			}
+			return 400, `{"__type":"InvalidDocument"}`
+		}}
+		order := plainOrder(t)
+		order.Generation = given
+		if _, err := New(testConfig(), m.client(t)).Run(t.Context(), []Node{{ID: "i-0123456789abcdef0", Online: true}}, order); err == nil {
+			t.Error("a command that was not sent is no error")
+		}
+		if given != 0 && got != given || given == 0 && (got < before || got > time.Now().UnixMilli()) {
+			t.Errorf("generation %d was sent as %d", given, got)
+		}
 	}
 }
 

@@ -40,6 +40,7 @@ type Observation struct {
 	CommandID string // the Run Command invocation that told, empty when none was sent
 	Added     int    // lines written in this pass
 	Removed   int    // lines removed in this pass
+	Clean     bool   // whether every file was read and holds no key that was to go
 	Foreign   int    // keys that are neither wanted, known nor retired
 	Forged    int    // foreign keys that carry our marker
 
