@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/keytrail/keytrail/rotate/fleet"
+	"github.com/keytrail/keytrail/rotate/register"
 	"github.com/keytrail/keytrail/rotate/sshkey"
 )
 
@@ -30,6 +31,11 @@ type Config struct {
 	AllowRoot bool
 	// Fleet holds the documents, rate control and time-outs of Run Command.
 	Fleet fleet.Config
+	// Bucket holds the register; empty means that there is none. Retention is that of its objects.
+	Bucket    string
+	Retention register.Retention
+	// Grace is how long AWSPREVIOUS stays trusted after a promotion.
+	Grace time.Duration
 }
 
 // Proof names a way to prove a key on a host.
@@ -73,10 +79,18 @@ func ParseConfig(getenv func(string) string) (Config, error) {
 			DeliveryTimeout:  parse(&e, "KEYTRAIL_DELIVERY_TIMEOUT", "60s", deliveryTimeout),
 			ExecutionTimeout: parse(&e, "KEYTRAIL_EXECUTION_TIMEOUT", "60s", executionTimeout),
 		},
+		Bucket:    parse(&e, "KEYTRAIL_BUCKET", "", bucketName),
+		Retention: parse(&e, "KEYTRAIL_RETENTION", "", register.ParseRetention),
+		Grace:     parse(&e, "KEYTRAIL_GRACE", "0s", atLeastZero),
 	}
-	// A grace period that nothing ends would leave the old key trusted for ever.
-	if grace := parse(&e, "KEYTRAIL_GRACE", "0s", time.ParseDuration); grace != 0 {
-		e.fail("KEYTRAIL_GRACE", fmt.Errorf("%s cannot be kept: nothing would retire the previous key when it is over; leave it at 0s", grace))
+	sweep := parse(&e, "KEYTRAIL_SWEEP", "0s", atLeastZero)
+	switch {
+	case c.Grace > 0 && c.Bucket == "":
+		e.fail("KEYTRAIL_GRACE", errors.New("needs KEYTRAIL_BUCKET: when a key was promoted stands in the register alone"))
+	case c.Grace > 0 && sweep == 0:
+		e.fail("KEYTRAIL_GRACE", errors.New("needs KEYTRAIL_SWEEP, how often every secret is reconciled: nothing else would retire the previous key when the grace is over"))
+	case c.Retention != (register.Retention{}) && c.Bucket == "":
+		e.fail("KEYTRAIL_RETENTION", errors.New("needs KEYTRAIL_BUCKET"))
 	}
 	if c.KeyType != "" && c.KeyFormat != "" {
 		if err := sshkey.Check(c.KeyType, c.KeyFormat); err != nil {
@@ -202,6 +216,24 @@ func boundedDuration(text string, low, high time.Duration) (time.Duration, error
 		return 0, fmt.Errorf("%q is not a duration in whole seconds between %s and %s", text, low, high)
 	}
 	return d, nil
+}
+
+// atLeastZero reads a duration. There is no limit: what makes sense depends on how often keys rotate.
+func atLeastZero(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%q is not a duration such as 24h", text)
+	}
+	return d, nil
+}
+
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+func bucketName(text string) (string, error) {
+	const letters = "abcdefghijklmnopqrstuvwxyz0123456789.-"
+	if text != "" && (len(text) < 3 || len(text) > 63 || strings.Trim(text, letters) != "" || strings.Trim(text, ".-") != text) {
+		return "", fmt.Errorf("%q is not the name of an S3 bucket", text)
+	}
+	return text, nil
 }
 
 func strictBool(text string) (bool, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/keytrail/keytrail/rotate/fleet"
@@ -38,17 +39,12 @@ func shortOfDeadline(ctx context.Context) (context.Context, context.CancelFunc) 
 
 // logStep writes one line for the step and one for each host and user that is not ok.
 func (r *Rotator) logStep(ctx context.Context, req request, result outcome, took time.Duration, err error) {
-	for _, o := range result.hosts.NotOK() {
-		r.log.WarnContext(ctx, "host not ok",
-			"step", req.step, "secretArn", req.secretID, "version", req.version,
-			"instanceId", o.Host, "user", o.User, "state", o.State, "reason", o.Reason, "commandId", o.CommandID)
-	}
 	attrs := []slog.Attr{
 		slog.String("step", string(req.step)),
 		slog.String("secretArn", req.secretID),
 		slog.String("version", req.version),
-		slog.Float64("seconds", took.Seconds()),
 	}
+	r.logHosts(ctx, slices.Concat(result.hosts, result.strays), attrs)
 	if result.key != "" {
 		attrs = append(attrs, slog.String("fingerprint", string(result.key)))
 	}
@@ -58,15 +54,51 @@ func (r *Rotator) logStep(ctx context.Context, req request, result outcome, took
 			slog.Any("states", result.hosts.Count()),
 			slog.Any("commandIds", commands(result.hosts)))
 	}
+	if result.strays != nil {
+		attrs = append(attrs, slog.Any("strays", result.strays.Count()))
+	}
 	if result.note != "" {
 		attrs = append(attrs, slog.String("note", result.note))
 	}
+	r.logEnd(ctx, "rotation step", attrs, took, err)
+}
+
+// logAction writes one line for the action and one for each host and user that is not ok.
+func (r *Rotator) logAction(ctx context.Context, req ActionRequest, result *ActionResult, took time.Duration, err error) {
+	attrs := []slog.Attr{slog.String("action", string(req.Action)), slog.String("secretArn", req.SecretID)}
+	if req.Fingerprint != "" {
+		attrs = append(attrs, slog.String("fingerprint", string(req.Fingerprint)))
+	}
+	if result != nil {
+		for _, h := range result.Hosts {
+			if h.State != fleet.OK {
+				r.logHosts(ctx, fleet.Observations{{Host: h.Host, User: h.User, State: h.State, Reason: h.Reason, CommandID: h.CommandID}}, attrs)
+			}
+		}
+		attrs = append(attrs, slog.String("version", result.Version), slog.Any("states", result.Counts),
+			slog.Bool("clean", result.Clean), slog.Bool("dryRun", result.DryRun))
+	}
+	r.logEnd(ctx, "action", attrs, took, err)
+}
+
+// logHosts writes one line for each host and user that is not ok.
+func (r *Rotator) logHosts(ctx context.Context, hosts fleet.Observations, about []slog.Attr) {
+	for _, o := range hosts.NotOK() {
+		r.log.LogAttrs(ctx, slog.LevelWarn, "host not ok", append(slices.Clone(about),
+			slog.String("instanceId", string(o.Host)), slog.String("user", o.User), slog.String("state", string(o.State)),
+			slog.String("reason", o.Reason), slog.String("commandId", o.CommandID))...)
+	}
+}
+
+// logEnd writes how a step or an action ended.
+func (r *Rotator) logEnd(ctx context.Context, what string, attrs []slog.Attr, took time.Duration, err error) {
+	attrs = append(attrs, slog.Float64("seconds", took.Seconds()))
 	if err != nil {
 		attrs = append(attrs, slog.String("error", err.Error()), slog.Bool("permanent", isPermanent(err)))
-		r.log.LogAttrs(ctx, slog.LevelError, "rotation step failed", attrs...)
+		r.log.LogAttrs(ctx, slog.LevelError, what+" failed", attrs...)
 		return
 	}
-	r.log.LogAttrs(ctx, slog.LevelInfo, "rotation step done", attrs...)
+	r.log.LogAttrs(ctx, slog.LevelInfo, what+" done", attrs...)
 }
 
 // commands lists the distinct command ids of a pass.

@@ -8,28 +8,18 @@ import (
 	"github.com/keytrail/keytrail/rotate/fleet"
 )
 
-// pass resolves the fleet, gives it one order, and judges what comes back.
-func (r *Rotator) pass(ctx context.Context, rot rotation, order fleet.Order) (fleet.Observations, error) {
-	nodes, err := r.resolve(ctx, rot)
-	if err != nil {
-		return nil, err
-	}
-	hosts, err := r.fleet.Run(ctx, nodes, order)
-	return hosts, r.accept(ctx, hosts, err)
-}
-
 // errNoHosts: a rotation without hosts would promote a key that nobody trusts.
 var errNoHosts = errors.New("no managed node")
 
 // resolve lists the hosts of the rotation. None at all, and too many offline, end the step before
 // anything is sent.
-func (r *Rotator) resolve(ctx context.Context, rot rotation) ([]fleet.Node, error) {
-	nodes, err := r.fleet.Nodes(ctx, rot.target)
+func (r *Rotator) resolve(ctx context.Context, subj subject) ([]fleet.Node, error) {
+	nodes, err := r.fleet.Nodes(ctx, subj.target)
 	if err != nil {
 		return nil, err
 	}
 	if len(nodes) == 0 {
-		return nil, fmt.Errorf("%w has the tags %s: check TAGNAME, TAGVALUE and the secret's tag %s, and that the hosts are registered with Systems Manager", errNoHosts, rot.target, tagTarget)
+		return nil, fmt.Errorf("%w has the tags %s: check TAGNAME, TAGVALUE and the secret's tag %s, and that the hosts are registered with Systems Manager", errNoHosts, subj.target, tagTarget)
 	}
 	var offline fleet.Observations
 	for _, n := range nodes {

@@ -1,18 +1,20 @@
 package rotate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/keytrail/keytrail/rotate/fleet"
+	"github.com/keytrail/keytrail/rotate/register"
 	"github.com/keytrail/keytrail/rotate/sshkey"
 )
 
@@ -55,44 +57,49 @@ func parseRequest(e events.SecretsManagerSecretRotationEvent) (request, error) {
 	return request{step, e.SecretID, e.ClientRequestToken, e.RotationToken}, nil
 }
 
-// Rotator runs the steps of rotations. Make it with New.
+// Rotator runs the steps of rotations, and the actions beside them. Make it with New.
 type Rotator struct {
-	config Config
-	vault  vault
-	fleet  *fleet.Fleet
-	log    *slog.Logger
+	config   Config
+	vault    vault
+	fleet    *fleet.Fleet
+	register *register.Register // nil without a bucket, and so leases
+	leases   *register.Leases
+	log      *slog.Logger
 }
 
-// New returns a Rotator that works through the given clients.
-func New(config Config, secrets *secretsmanager.Client, systems fleet.SystemsManager, log *slog.Logger) *Rotator {
-	return &Rotator{config, vault{secrets}, fleet.New(config.Fleet, systems), log}
+// New returns a Rotator that works through the given clients. The one for S3 is needed only where the
+// configuration names a bucket.
+func New(config Config, secrets *secretsmanager.Client, systems fleet.SystemsManager, objects *s3.Client, log *slog.Logger) *Rotator {
+	r := &Rotator{config: config, vault: vault{secrets}, fleet: fleet.New(config.Fleet, systems), log: log}
+	if config.Bucket != "" {
+		r.register = register.New(objects, config.Bucket, config.Retention)
+		r.leases = register.NewLeases(objects, config.Bucket)
+	}
+	return r
 }
 
 // rotation is one step of one rotation while it runs.
 type rotation struct {
 	request
-	secret secret
-	order  fleet.Order  // what does not change from pass to pass: users and scope
-	target fleet.Target // boundary and the secret's own narrowing
+	subject
 }
 
 // outcome is what a step has to say in its log line.
 type outcome struct {
-	key   sshkey.Fingerprint // of the version that the step was about; empty when it has none
-	hosts fleet.Observations
-	note  string
+	key    sshkey.Fingerprint // of the version that the step was about; empty when it has none
+	hosts  fleet.Observations
+	strays fleet.Observations
+	note   string
 }
 
-// Rotate runs one step. Every step may be run again after any interruption: it reads before it
-// writes, and what stands already is left alone.
-func (r *Rotator) Rotate(ctx context.Context, event events.SecretsManagerSecretRotationEvent) error {
+// rotate runs one step. Every step may be run again after any interruption: it reads before it writes,
+// and what stands already is left alone.
+func (r *Rotator) rotate(ctx context.Context, event events.SecretsManagerSecretRotationEvent) error {
 	started := time.Now()
 	req, err := parseRequest(event)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := shortOfDeadline(ctx)
-	defer cancel()
 	result, err := r.step(ctx, req)
 	r.logStep(ctx, req, result, time.Since(started), err)
 	if err != nil {
@@ -101,72 +108,61 @@ func (r *Rotator) Rotate(ctx context.Context, event events.SecretsManagerSecretR
 	return nil
 }
 
-func (r *Rotator) step(ctx context.Context, req request) (outcome, error) {
-	s, err := r.vault.describe(ctx, req.secretID)
+func (r *Rotator) step(ctx context.Context, req request) (result outcome, err error) {
+	rot, err := r.admit(ctx, req)
 	if err != nil {
 		return outcome{}, err
 	}
-	rot, err := r.admit(s, req)
-	if err != nil {
-		return outcome{}, permanent(err)
-	}
-	promoted := s.has(req.version, labelCurrent)
+	promoted := rot.secret.has(req.version, labelCurrent)
 	switch {
-	case req.step == FinishSecret:
-		return r.finish(ctx, rot)
-	case promoted:
+	case promoted && req.step != FinishSecret:
 		return outcome{note: "the version is AWSCURRENT already: nothing to do"}, nil
 	case req.step == CreateSecret:
 		return r.create(ctx, rot)
-	case req.step == SetSecret:
-		return r.set(ctx, rot)
-	default:
+	case req.step == TestSecret:
 		return r.test(ctx, rot)
 	}
+	// A retry of a rotation takes its lease over: it does the same work.
+	err = r.exclusively(ctx, rot.secret.arn, "rotation "+req.version, func(ctx context.Context, generation int64) error {
+		// What stood before the lease may be another's work by now.
+		if rot, err = r.admit(ctx, req); err != nil {
+			return err
+		}
+		rot.order.Generation = generation
+		if req.step == SetSecret {
+			result, err = r.set(ctx, rot)
+		} else {
+			result, err = r.finish(ctx, rot)
+		}
+		return err
+	})
+	return result, err
 }
 
-// The tags of a secret that narrow what the stack allows.
-const (
-	tagTarget = "keytrail:target"
-	tagUsers  = "keytrail:users"
-)
+// admit reads the secret and makes the checks that come before any step.
+func (r *Rotator) admit(ctx context.Context, req request) (rotation, error) {
+	s, err := r.vault.describe(ctx, req.secretID)
+	if err != nil {
+		return rotation{}, err
+	}
+	subj, err := r.subjectOf(s)
+	if err := cmp.Or(admissible(s, req.version), held(s), err); err != nil {
+		return rotation{}, permanent(err)
+	}
+	return rotation{req, subj}, nil
+}
 
-// admit makes the checks that come before any step, and reads the secret's tags: they may narrow the
-// users and the target, never widen them.
-func (r *Rotator) admit(s secret, req request) (rotation, error) {
-	labels, known := s.stages[req.version]
+// admissible refuses a rotation that Secrets Manager would not have asked for.
+// https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html
+func admissible(s secret, version string) error {
+	labels, known := s.stages[version]
 	switch {
 	case s.disabled:
-		return rotation{}, fmt.Errorf("rotation is turned off for %s: turn it on with rotate-secret", s.name)
+		return fmt.Errorf("rotation is turned off for %s: turn it on with rotate-secret", s.name)
 	case !known:
-		return rotation{}, fmt.Errorf("%s has no version %s: ClientRequestToken must be that of a rotation", s.name, req.version)
+		return fmt.Errorf("%s has no version %s: ClientRequestToken must be that of a rotation", s.name, version)
 	case !slices.Contains(labels, labelPending) && !slices.Contains(labels, labelCurrent):
-		return rotation{}, fmt.Errorf("version %s of %s is not staged AWSPENDING: its rotation is over or was abandoned", req.version, s.name)
+		return fmt.Errorf("version %s of %s is not staged AWSPENDING: its rotation is over or was abandoned", version, s.name)
 	}
-	users := r.config.Users
-	if text, ok := s.tags[tagUsers]; ok {
-		narrowed, err := ParseUsers(text)
-		if err != nil {
-			return rotation{}, fmt.Errorf("tag %s: %w", tagUsers, err)
-		}
-		for _, u := range narrowed {
-			if !slices.Contains(users, u) {
-				return rotation{}, fmt.Errorf("tag %s names %s, which USERNAME does not allow (%s)", tagUsers, u, strings.Join(users, " "))
-			}
-		}
-		users = narrowed
-	}
-	target := fleet.Target{r.config.Boundary}
-	if text, ok := s.tags[tagTarget]; ok {
-		narrowed, err := fleet.ParseTarget(text)
-		if err != nil {
-			return rotation{}, fmt.Errorf("tag %s: want Key=Value pairs: %w", tagTarget, err)
-		}
-		if len(narrowed) == 0 {
-			return rotation{}, fmt.Errorf("tag %s is empty: want Key=Value pairs, or no such tag", tagTarget)
-		}
-		target = append(target, narrowed...)
-	}
-	order := fleet.Order{Scope: fleet.Scope(s.arn), Users: users, AllowRoot: r.config.AllowRoot}
-	return rotation{req, s, order, target}, nil
+	return nil
 }

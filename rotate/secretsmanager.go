@@ -5,21 +5,29 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"github.com/keytrail/keytrail/rotate/trust"
 )
 
 // The staging labels of Secrets Manager.
 // https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html#term_version
 const (
-	labelCurrent = "AWSCURRENT"
-	labelPending = "AWSPENDING"
+	labelCurrent  = "AWSCURRENT"
+	labelPending  = "AWSPENDING"
+	labelPrevious = "AWSPREVIOUS"
 )
 
-// errNoValue: the version, or the label, has no value stored.
-var errNoValue = errors.New("no value stored")
+var (
+	// errNoValue: the version, or the label, has no value stored.
+	errNoValue = errors.New("no value stored")
+	// errGone: Secrets Manager has no such secret.
+	errGone = errors.New("it does not exist in this account and Region")
+)
 
 // secret is what DescribeSecret tells of one secret.
 type secret struct {
@@ -50,7 +58,7 @@ func (v vault) describe(ctx context.Context, id string) (secret, error) {
 	out, err := v.client.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &id})
 	var missing *types.ResourceNotFoundException
 	if errors.As(err, &missing) {
-		return secret{}, permanent(fmt.Errorf("describe secret %s: it does not exist in this account and Region", id))
+		return secret{}, permanent(fmt.Errorf("describe secret %s: %w", id, errGone))
 	}
 	if err != nil {
 		return secret{}, fmt.Errorf("describe secret %s: %w", id, err)
@@ -131,21 +139,26 @@ func (v vault) promote(ctx context.Context, s secret, version string) error {
 	return err
 }
 
-// versions lists the ids of all versions that may hold a value, also those without any label.
-func (v vault) versions(ctx context.Context, s secret) ([]string, error) {
+// versions lists all versions of a secret that may hold a value, also those without any label, by id.
+// errGone when there is no such secret.
+func (v vault) versions(ctx context.Context, arn string) ([]trust.Version, error) {
 	in := &secretsmanager.ListSecretVersionIdsInput{
-		SecretId: &s.arn, IncludeDeprecated: aws.Bool(true), MaxResults: aws.Int32(100),
+		SecretId: &arn, IncludeDeprecated: aws.Bool(true), MaxResults: aws.Int32(100),
 	}
-	var ids []string
+	var versions []trust.Version
 	for pages := secretsmanager.NewListSecretVersionIdsPaginator(v.client, in); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
+		var missing *types.ResourceNotFoundException
+		if errors.As(err, &missing) {
+			err = errGone
+		}
 		if err != nil {
-			return nil, fmt.Errorf("list versions of %s: %w", s.arn, err)
+			return nil, fmt.Errorf("list versions of %s: %w", arn, err)
 		}
 		for _, e := range page.Versions {
-			ids = append(ids, aws.ToString(e.VersionId))
+			versions = append(versions, trust.Version{ID: aws.ToString(e.VersionId), Labels: e.VersionStages, Created: aws.ToTime(e.CreatedDate)})
 		}
 	}
-	slices.Sort(ids)
-	return ids, nil
+	slices.SortFunc(versions, func(a, b trust.Version) int { return strings.Compare(a.ID, b.ID) })
+	return versions, nil
 }

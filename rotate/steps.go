@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/keytrail/keytrail/rotate/fleet"
 	"github.com/keytrail/keytrail/rotate/login"
+	"github.com/keytrail/keytrail/rotate/register"
 	"github.com/keytrail/keytrail/rotate/sshkey"
 )
 
@@ -17,7 +19,7 @@ import (
 func (r *Rotator) create(ctx context.Context, rot rotation) (outcome, error) {
 	pending, err := r.vault.value(ctx, rot.secret, rot.version, labelPending)
 	if err == nil {
-		return r.created(pending, "the pending version has its key pair already")
+		return r.created(ctx, rot, pending)
 	}
 	if !errors.Is(err, errNoValue) {
 		return outcome{}, err
@@ -41,16 +43,27 @@ func (r *Rotator) create(ctx context.Context, rot rotation) (outcome, error) {
 		if pending, err = r.vault.value(ctx, rot.secret, rot.version, labelPending); err != nil {
 			return outcome{}, err
 		}
-		return r.created(pending, "the pending version has its key pair already")
+		return r.created(ctx, rot, pending)
 	}
 	if err != nil {
 		return outcome{}, fmt.Errorf("store pending version %s: %w", rot.version, err)
 	}
-	return outcome{key: key.Public().Fingerprint()}, nil
+	return outcome{key: key.Public().Fingerprint()}, r.noteCreated(ctx, rot, key.Public())
+}
+
+// noteCreated registers the key of the rotation's version. No host is sent a key that is not registered.
+func (r *Rotator) noteCreated(ctx context.Context, rot rotation, key sshkey.PublicKey) error {
+	if r.register == nil {
+		return nil
+	}
+	_, err := r.register.Write(ctx, register.Fact{
+		Kind: register.Created, Secret: rot.secret.arn, Version: rot.version, At: time.Now(), Keys: []sshkey.PublicKey{key},
+	})
+	return err
 }
 
 // created accepts a pending value that stood before this run.
-func (r *Rotator) created(pending value, note string) (outcome, error) {
+func (r *Rotator) created(ctx context.Context, rot rotation, pending value) (outcome, error) {
 	if pending.empty() {
 		return outcome{}, permanent(errors.New("the pending version holds an empty key pair: remove AWSPENDING from it and rotate again"))
 	}
@@ -58,7 +71,8 @@ func (r *Rotator) created(pending value, note string) (outcome, error) {
 	if err != nil {
 		return outcome{}, permanent(fmt.Errorf("pending version: %w: remove AWSPENDING from it and rotate again", err))
 	}
-	return outcome{key: key.Public().Fingerprint(), note: note}, nil
+	result := outcome{key: key.Public().Fingerprint(), note: "the pending version has its key pair already"}
+	return result, r.noteCreated(ctx, rot, key.Public())
 }
 
 // comment marks a key for people; Keytrail itself knows keys by their fingerprint.
@@ -79,16 +93,41 @@ func (r *Rotator) set(ctx context.Context, rot rotation) (outcome, error) {
 	if err != nil {
 		return outcome{}, permanent(fmt.Errorf("pending version: %w", err))
 	}
+	result := outcome{key: key.Public().Fingerprint()}
 	known, err := r.knownBeside(ctx, rot, pending)
 	if err != nil {
-		return outcome{key: key.Public().Fingerprint()}, err
+		return result, err
 	}
-	order := rot.order
-	order.Action = fleet.Apply
-	order.Install = marked(rot, key)
-	order.Known = known
-	hosts, err := r.pass(ctx, rot, order)
-	return outcome{key: key.Public().Fingerprint(), hosts: hosts}, err
+	nodes, err := r.resolve(ctx, rot.subject)
+	if err != nil {
+		return result, err
+	}
+	var k *knowledge
+	if r.register != nil {
+		if k, err = r.resume(ctx, rot, key.Public()); err != nil {
+			return result, err
+		}
+	}
+	result.hosts, err = r.run(ctx, rot.subject, k, fleet.Apply, job{nodes, rot.order.Users, plan{
+		version: rot.version, install: marked(rot, key), known: known,
+	}})
+	return result, r.accept(ctx, result.hosts, err)
+}
+
+// resume notes that the rotation goes on, in case it was registered to have ended, and its key, in case
+// createSecret could not.
+func (r *Rotator) resume(ctx context.Context, rot rotation, key sshkey.PublicKey) (*knowledge, error) {
+	k, err := r.know(ctx, rot.secret)
+	if err != nil {
+		return nil, err
+	}
+	if !k.registered(rot.version) {
+		err = r.note(ctx, &k, register.Fact{Kind: register.Created, Version: rot.version, Keys: []sshkey.PublicKey{key}})
+	}
+	if err == nil && k.history.Ended(rot.version) {
+		err = r.note(ctx, &k, register.Fact{Kind: register.Resumed, Version: rot.version})
+	}
+	return &k, err
 }
 
 // knownBeside returns the fingerprints of AWSCURRENT, which hosts may trust beside the pending key,
@@ -119,30 +158,28 @@ func (r *Rotator) test(ctx context.Context, rot rotation) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	order := rot.order
-	order.Action = fleet.Inspect
+	var result outcome
+	var p plan
+	var key *sshkey.PrivateKey
 	if pending.empty() {
 		// A first secret before its first rotation: there is no key to prove, but the hosts, their
 		// settings and our permissions can be.
-		hosts, err := r.pass(ctx, rot, order)
-		return outcome{hosts: hosts, note: "the secret has no key yet: only the hosts were proven"}, err
+		result.note = "the secret has no key yet: only the hosts were proven"
+	} else {
+		if key, err = pending.pair(); err != nil {
+			return outcome{}, permanent(fmt.Errorf("pending version: %w", err))
+		}
+		p.install = marked(rot, key)
+		result.key = key.Public().Fingerprint()
 	}
-	key, err := pending.pair()
-	if err != nil {
-		return outcome{}, permanent(fmt.Errorf("pending version: %w", err))
-	}
-	order.Install = marked(rot, key)
-	result := outcome{key: key.Public().Fingerprint()}
-	if r.config.Proof == ProofHost {
-		result.hosts, err = r.pass(ctx, rot, order)
-		return result, err
-	}
-	nodes, err := r.resolve(ctx, rot)
+	nodes, err := r.resolve(ctx, rot.subject)
 	if err != nil {
 		return result, err
 	}
-	asked, err := r.fleet.Run(ctx, nodes, order)
-	result.hosts = logIn(ctx, key, asked)
+	result.hosts, err = r.run(ctx, rot.subject, nil, fleet.Inspect, job{nodes, rot.order.Users, p})
+	if key != nil && r.config.Proof == ProofSSH {
+		result.hosts = logIn(ctx, key, result.hosts)
+	}
 	return result, r.accept(ctx, result.hosts, err)
 }
 
@@ -192,18 +229,145 @@ func (r *Rotator) finish(ctx context.Context, rot rotation) (outcome, error) {
 			return result, err
 		}
 	}
-	order := rot.order
-	order.Action = fleet.Apply
-	order.Install = marked(rot, key)
-	order.Retire, order.Known, err = r.others(ctx, rot, key.Public().Fingerprint())
-	if err != nil {
-		return result, fmt.Errorf("version %s is AWSCURRENT, older keys are not retired yet: %w", rot.version, err)
+	if r.register == nil {
+		err = r.finishByValues(ctx, rot, key, &result)
+	} else {
+		err = r.finishByRegister(ctx, rot, key, &result)
 	}
-	result.hosts, err = r.pass(ctx, rot, order)
 	if err != nil {
 		err = fmt.Errorf("version %s is AWSCURRENT, older keys are not retired everywhere: %w", rot.version, err)
 	}
 	return result, err
+}
+
+// finishByRegister retires what trust decides, wherever it was ever installed.
+func (r *Rotator) finishByRegister(ctx context.Context, rot rotation, key *sshkey.PrivateKey, result *outcome) error {
+	k, err := r.know(ctx, rot.secret)
+	if err != nil {
+		return err
+	}
+	k = k.promoted(rot.version)
+	if err := r.catchUp(ctx, &k, rot.version, key.Public()); err != nil {
+		return err
+	}
+	q, err := r.question(ctx, k)
+	if err != nil {
+		return err
+	}
+	nodes, err := r.resolve(ctx, rot.subject)
+	if err != nil {
+		return err
+	}
+	out, err := r.settle(ctx, rot.subject, &k, q, fleet.Apply, nodes, nil)
+	result.hosts, result.strays = out.fleet, out.strays
+	return r.accept(ctx, out.fleet, err)
+}
+
+// catchUp notes what the register does not say yet of a secret whose AWSCURRENT has just moved: the new
+// version's key and promotion, and the keys of values that were put by hand and are superseded.
+func (r *Rotator) catchUp(ctx context.Context, k *knowledge, version string, key sshkey.PublicKey) error {
+	if !k.registered(version) {
+		if err := r.note(ctx, k, register.Fact{Kind: register.Created, Version: version, Keys: []sshkey.PublicKey{key}}); err != nil {
+			return err
+		}
+	}
+	if !k.history.Has(register.Promoted, version) {
+		if err := r.note(ctx, k, register.Fact{Kind: register.Promoted, Version: version}); err != nil {
+			return err
+		}
+	}
+	var unknown []string
+	for _, v := range k.versions {
+		if !k.registered(v.ID) && !k.history.Has(register.Found, v.ID) && !slices.Contains(v.Labels, labelPending) {
+			unknown = append(unknown, v.ID)
+		}
+	}
+	found, err := r.keysOf(ctx, k.secret, unknown)
+	if err != nil {
+		return err
+	}
+	for i, keys := range found {
+		if len(keys) == 0 {
+			continue
+		}
+		if err := r.note(ctx, k, register.Fact{Kind: register.Found, Version: unknown[i], Keys: keys}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finishByValues retires the keys of all versions that Secrets Manager still keeps.
+func (r *Rotator) finishByValues(ctx context.Context, rot rotation, key *sshkey.PrivateKey, result *outcome) error {
+	p, err := r.planByValues(ctx, rot.subject, rot.version, key)
+	if err != nil {
+		return err
+	}
+	nodes, err := r.resolve(ctx, rot.subject)
+	if err != nil {
+		return err
+	}
+	result.hosts, err = r.run(ctx, rot.subject, nil, fleet.Apply, job{nodes, rot.order.Users, p})
+	return r.accept(ctx, result.hosts, err)
+}
+
+// planByValues is what hosts are told where no register is kept: the key of AWSCURRENT goes in, those of
+// all other versions go. While one of these is pending nothing goes: without a lease its rotation may be
+// at work now, and its own finishSecret retires the rest.
+func (r *Rotator) planByValues(ctx context.Context, subj subject, version string, key *sshkey.PrivateKey) (plan, error) {
+	p := plan{version: version, install: []sshkey.PublicKey{key.Public().WithComment(comment(subj.secret, version))}}
+	versions, err := r.vault.versions(ctx, subj.secret.arn)
+	if err != nil {
+		return plan{}, err
+	}
+	var ids []string
+	pending := false
+	for _, v := range versions {
+		if v.ID != version {
+			ids = append(ids, v.ID)
+			pending = pending || slices.Contains(v.Labels, labelPending)
+		}
+	}
+	found, err := r.keysOf(ctx, subj.secret, ids)
+	if err != nil {
+		return plan{}, err
+	}
+	var others []sshkey.Fingerprint
+	for _, k := range slices.Concat(found...) {
+		if fp := k.Fingerprint(); fp != key.Public().Fingerprint() && !slices.Contains(others, fp) {
+			others = append(others, fp)
+		}
+	}
+	if pending {
+		p.known = others
+	} else {
+		p.retire = others
+	}
+	return p, nil
+}
+
+// keysOf reads the public keys of versions, in their order: none for one without a value, or with one
+// that can never have been rolled out.
+func (r *Rotator) keysOf(ctx context.Context, s secret, ids []string) ([][]sshkey.PublicKey, error) {
+	keys := make([][]sshkey.PublicKey, len(ids))
+	// GetSecretValue allows thousands a second; this only bounds connections.
+	const parallel = 8
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for i, id := range ids {
+		group.Go(func() error {
+			val, err := r.vault.value(gctx, s, id, "")
+			switch {
+			case errors.Is(err, errNoValue), isPermanent(err):
+				return nil
+			case err != nil:
+				return err
+			}
+			keys[i] = val.publicKeys()
+			return nil
+		})
+	}
+	return keys, group.Wait()
 }
 
 // promote moves AWSCURRENT to the rotation's version. A call whose reply was lost is refused when the
@@ -217,50 +381,6 @@ func (r *Rotator) promote(ctx context.Context, rot rotation) error {
 		return nil
 	}
 	return fmt.Errorf("promote version %s: %w", rot.version, err)
-}
-
-// others reads every other version of the secret and returns the fingerprints to retire, and those
-// that are pending: the latter belong to a rotation that began after this one.
-func (r *Rotator) others(ctx context.Context, rot rotation, live sshkey.Fingerprint) (retire, pending []sshkey.Fingerprint, err error) {
-	ids, err := r.vault.versions(ctx, rot.secret)
-	if err != nil {
-		return nil, nil, err
-	}
-	ids = slices.DeleteFunc(ids, func(id string) bool { return id == rot.version })
-	found := make([][]sshkey.Fingerprint, len(ids))
-	// GetSecretValue allows thousands a second; this only bounds connections.
-	const parallel = 8
-	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallel)
-	for i, id := range ids {
-		group.Go(func() error {
-			val, err := r.vault.value(gctx, rot.secret, id, "")
-			switch {
-			case errors.Is(err, errNoValue), isPermanent(err):
-				return nil // no value, or none that could ever have been rolled out
-			case err != nil:
-				return err
-			}
-			found[i] = fingerprints(val)
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, nil, err
-	}
-	for i, id := range ids {
-		if rot.secret.has(id, labelPending) {
-			pending = append(pending, found[i]...)
-		}
-	}
-	for _, fps := range found {
-		for _, fp := range fps {
-			if fp != live && !slices.Contains(pending, fp) && !slices.Contains(retire, fp) {
-				retire = append(retire, fp)
-			}
-		}
-	}
-	return retire, pending, nil
 }
 
 // pending reads the value of the rotation's version, by id and label both: the label alone could by

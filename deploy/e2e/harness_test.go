@@ -31,6 +31,7 @@ import (
 	"github.com/keytrail/keytrail/deploy/lab/lambda"
 	engine "github.com/keytrail/keytrail/deploy/lab/secretsmanager"
 	"github.com/keytrail/keytrail/deploy/lab/wire"
+	"github.com/keytrail/keytrail/rotate"
 	"github.com/keytrail/keytrail/rotate/fleet"
 )
 
@@ -142,7 +143,7 @@ func nodes(n int, keys ...string) []host.Spec {
 // least that it needs.
 func (w *world) run(name string, env ...string) {
 	w.t.Helper()
-	w.add(lambda.Function{Name: name, Command: []string{rotateProgram}}, env)
+	w.add(lambda.Function{Name: name, Command: []string{rotateProgram}, Aliases: []string{rotate.ActionAlias}}, env)
 }
 
 // runAncestor adds the negative control.
@@ -404,18 +405,26 @@ func (s secret) invoke(event map[string]string) error {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	result, err := s.Lambda().Invoke(s.t.Context(), s.function, payload)
+	_, err = s.through("", payload)
+	return err
+}
+
+// through invokes the secret's function by its own name, or by ":" and an alias. The error is the
+// function's.
+func (s secret) through(alias string, event []byte) (answer []byte, err error) {
+	s.t.Helper()
+	result, err := s.Lambda().Invoke(s.t.Context(), s.function+alias, event)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	if result.FunctionError == "" {
-		return nil
+		return result.Payload, nil
 	}
 	var e struct{ ErrorType, ErrorMessage string }
 	if err := json.Unmarshal(result.Payload, &e); err != nil {
 		s.t.Fatalf("error of the function: %s", result.Payload)
 	}
-	return errors.New(cmp.Or(e.ErrorMessage, e.ErrorType))
+	return nil, errors.New(cmp.Or(e.ErrorMessage, e.ErrorType))
 }
 
 // labels returns the labels of each version, sorted; versions without one are left out.

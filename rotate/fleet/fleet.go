@@ -98,9 +98,7 @@ func (f *Fleet) Run(ctx context.Context, nodes []Node, order Order) (Observation
 		}
 	}
 	told, err := f.runBatches(ctx, reachable, order)
-	out = append(out, told...)
-	sortByHost(out)
-	return out, err
+	return append(out, told...).ByHost(), err
 }
 
 // maxBatch is SendCommand's limit of instance ids.
@@ -247,6 +245,11 @@ func (f *Fleet) observe(ctx context.Context, n Node, order Order, command string
 	for _, u := range answer.Users {
 		o := judge(u)
 		o.Host, o.CommandID = n.ID, command
+		for i, p := range u.Remaining {
+			if p != Absent {
+				o.Remaining = append(o.Remaining, order.Retire[i])
+			}
+		}
 		o.Sockets, o.HostKeys = sockets(answer.Listen, n.Address), answer.HostKeys
 		out = append(out, o)
 	}

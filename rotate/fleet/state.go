@@ -40,9 +40,12 @@ type Observation struct {
 	CommandID string // the Run Command invocation that told, empty when none was sent
 	Added     int    // lines written in this pass
 	Removed   int    // lines removed in this pass
-	Clean     bool   // whether every file was read and holds no key that was to go
 	Foreign   int    // keys that are neither wanted, known nor retired
 	Forged    int    // foreign keys that carry our marker
+	// Clean says that every file was read and holds no key of Retire; Remaining are those that are there,
+	// or may be.
+	Clean     bool
+	Remaining []sshkey.Fingerprint
 
 	// For the ssh proof: where sshd listens and which host keys it has, by the host's own word.
 	Sockets  []string // host:port
@@ -94,6 +97,8 @@ func (os Observations) String() string {
 	return strings.Join(parts, "; ")
 }
 
-func sortByHost(os Observations) {
+// ByHost sorts the observations by host and returns them. Those of one host keep their order.
+func (os Observations) ByHost() Observations {
 	slices.SortStableFunc(os, func(a, b Observation) int { return cmp.Compare(a.Host, b.Host) })
+	return os
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
@@ -36,7 +37,11 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load AWS configuration: %w", err)
 	}
-	rotator := rotate.New(conf, secretsmanager.NewFromConfig(cfg), ssm.NewFromConfig(cfg), lambdacontext.NewLogger())
-	lambda.Start(rotator.Rotate)
+	var objects *s3.Client
+	if conf.Bucket != "" {
+		objects = s3.NewFromConfig(cfg)
+	}
+	rotator := rotate.New(conf, secretsmanager.NewFromConfig(cfg), ssm.NewFromConfig(cfg), objects, lambdacontext.NewLogger())
+	lambda.Start(rotator.Handle)
 	return nil
 }

@@ -40,8 +40,8 @@ const (
 	Retired Kind = "retired"
 	// Abandoned: the version's rotation failed or was abandoned.
 	Abandoned Kind = "abandoned"
-	// Resumed: a rotation that was recorded as Abandoned goes on, as Secrets Manager retries the same
-	// version. Written before the key is sent again.
+	// Resumed: a rotation that was recorded as Abandoned, or as Promoted before AWSCURRENT left the version
+	// again, goes on, as Secrets Manager retries the same version. Written before the key is sent again.
 	Resumed Kind = "resumed"
 	// Revoked: trust in one fingerprint ended by hand. It is about no version.
 	Revoked Kind = "revoked"

@@ -62,7 +62,9 @@ func (h History) record(version string) trust.Record {
 		}
 		switch f.Kind {
 		case Created, Found:
-			r.Created = later(r.Created, f.At)
+			if f.Kind == Created {
+				r.Created = f.At
+			}
 			for _, k := range f.Keys {
 				r.Keys = append(r.Keys, k.Fingerprint())
 			}
@@ -136,6 +138,10 @@ func (h History) PublicKey(fp sshkey.Fingerprint) (sshkey.PublicKey, bool) {
 func (h History) Has(kind Kind, version string) bool {
 	return slices.ContainsFunc(h.Facts, func(f Fact) bool { return f.Kind == kind && f.Version == version })
 }
+
+// Ended reports whether a version's rotation is recorded to have ended, well or not, and not to have
+// gone on since.
+func (h History) Ended(version string) bool { return h.record(version).Ended() }
 
 // shares reports whether two histories have a key in common.
 func (h History) shares(other History) bool {

@@ -54,8 +54,9 @@ const (
 )
 
 // Acquire takes the lease on a secret for ttl (15 minutes at most), or returns a HeldError that names
-// who has it. It does not wait. A holder's name belongs to one invocation: the same holder gets the
-// lease again, after a lost reply or for more time.
+// who has it. It does not wait. A holder's name belongs to one piece of work: whoever does it again,
+// after a lost reply or in place of an invocation that was killed, gets the lease at once and with a
+// higher generation, so that hosts refuse what the earlier one may still send.
 func (l *Leases) Acquire(ctx context.Context, secretARN, holder string, now time.Time, ttl time.Duration) (Lease, error) {
 	next := Lease{Secret: secretARN, Holder: holder, Expires: expiry(now, ttl)}
 	if err := next.check(now, ttl); err != nil {

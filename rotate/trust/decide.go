@@ -203,7 +203,7 @@ func (c circumstances) inGrace() bool {
 
 // rotating: the version's rotation may go on.
 func (c circumstances) rotating() bool {
-	if c.abandoned() {
+	if c.record.Ended() {
 		return false
 	}
 	created := latest(c.version.Created, c.record.Created)

@@ -127,6 +127,18 @@ func TestDecide(t *testing.T) {
 			unregistered: true,
 		},
 		{
+			name: "AWSPENDING on a version that was promoted once and then replaced by hand is a label left behind",
+			secret: trust.Secret{ARN: "a", Versions: versions{version("v1", prev, pend), version("v2", cur)},
+				Records: records{promoted(record("v1"), ago(time.Minute)), record("v2")}},
+			want: map[string]string{"k1": "retired superseded", "k2": "live current"},
+		},
+		{
+			name: "such a version is pending again once its rotation goes on",
+			secret: trust.Secret{ARN: "a", Versions: versions{version("v1", prev, pend), version("v2", cur)},
+				Records: records{resumed(promoted(record("v1"), ago(time.Minute)), ago(time.Second)), record("v2")}},
+			want: map[string]string{"k1": "pending rotating", "k2": "live current"},
+		},
+		{
 			name: "AWSPENDING is pending while its rotation runs",
 			secret: trust.Secret{ARN: "a", Versions: versions{version("v1", cur), version("v2", pend)},
 				Records: records{record("v1"), record("v2")}},

@@ -213,7 +213,7 @@ func TestAPendingKeyIsNeverRetiredWhileItsRotationMayGoOn(t *testing.T) {
 		for _, s := range append([]trust.Secret{q.Secret}, q.Others...) {
 			id := labelled(s, "AWSPENDING")
 			rec := recordOf(s, id)
-			if id == "" || !rec.Abandoned.IsZero() || rec.Created.IsZero() || !q.Now.Before(rec.Created.Add(trust.PendingFor)) {
+			if id == "" || rec.Ended() || rec.Created.IsZero() || !q.Now.Before(rec.Created.Add(trust.PendingFor)) {
 				continue
 			}
 			if s.ARN != q.Secret.ARN && len(q.Hosts) > 0 {

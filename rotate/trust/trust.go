@@ -43,8 +43,12 @@ type Record struct {
 	Promoted  time.Time // to AWSCURRENT
 	Retired   time.Time // last time that its keys were taken from hosts
 	Abandoned time.Time // last time that its rotation was known to have failed or been abandoned
-	Resumed   time.Time // last time that its rotation went on after that
+	Resumed   time.Time // last time that its rotation went on after that, or after the promotion
 }
+
+// Ended reports whether the version's rotation ended, well or not, and did not go on since. AWSPENDING
+// says little about that: Secrets Manager leaves it where it is.
+func (r Record) Ended() bool { return latest(r.Promoted, r.Abandoned).After(r.Resumed) }
 
 // Secret is everything known of one secret. One that was deleted and made again under its old name is
 // two secrets, with two ARNs.
