@@ -3,6 +3,7 @@ package rotate
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func getenv(pairs ...string) func(string) string {
@@ -61,6 +62,10 @@ func TestBadValuesAreRefused(t *testing.T) {
 		{"KEYTRAIL_MAX_OFFLINE", "101%"},
 		{"KEYTRAIL_ALLOW_ROOT", "yes"},
 		{"KEYTRAIL_LOGIN_PROOF", "SSH"},
+		{"KEYTRAIL_BUCKET", "s3://register"},
+		{"KEYTRAIL_RETENTION", "365"},
+		{"KEYTRAIL_RETENTION", "governance:365"}, // of no bucket
+		{"KEYTRAIL_SWEEP", "often"},
 		{"KEYTRAIL_DELIVERY_TIMEOUT", "10s"},
 		{"KEYTRAIL_EXECUTION_TIMEOUT", "2h"},
 		{"KEYTRAIL_APPLY_DOCUMENT", "name:1"},
@@ -68,5 +73,23 @@ func TestBadValuesAreRefused(t *testing.T) {
 		if _, err := ParseConfig(getenv(row[0], row[1])); err == nil {
 			t.Errorf("%s=%q was accepted", row[0], row[1])
 		}
+	}
+}
+
+func TestAGraceThatNothingWouldEndIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, row := range [][]string{
+		{"KEYTRAIL_GRACE", "1h"},
+		{"KEYTRAIL_GRACE", "1h", "KEYTRAIL_BUCKET", "register"},
+		{"KEYTRAIL_GRACE", "1h", "KEYTRAIL_SWEEP", "15m"},
+		{"KEYTRAIL_GRACE", "-1h", "KEYTRAIL_SWEEP", "15m", "KEYTRAIL_BUCKET", "register"},
+	} {
+		if _, err := ParseConfig(getenv(row...)); err == nil || !strings.Contains(err.Error(), "KEYTRAIL_GRACE:") {
+			t.Errorf("%q: %v", row, err)
+		}
+	}
+	c, err := ParseConfig(getenv("KEYTRAIL_GRACE", "1h", "KEYTRAIL_SWEEP", "15m", "KEYTRAIL_BUCKET", "register"))
+	if err != nil || c.Grace != time.Hour || c.Bucket != "register" {
+		t.Errorf("%+v, %v", c, err)
 	}
 }

@@ -76,14 +76,36 @@ func (f *Fleet) Nodes(ctx context.Context, target Target) ([]Node, error) {
 // that is offline or no Linux gets no command, only its observation.
 //
 // Hosts go in batches that MaxConcurrency bounds; once more than MaxErrors hosts are not ok, no
-// further batch starts. An error means that some command could not be sent or followed at all; the
-// observations are complete even then: a host that was not asked says so.
+// further batch starts. An order that retires more keys than a command can name goes in several passes.
+// An error means that some command could not be sent or followed at all; the observations are complete
+// even then: a host that was not asked says so.
 func (f *Fleet) Run(ctx context.Context, nodes []Node, order Order) (Observations, error) {
-	now := time.Now()
 	if order.Generation == 0 {
-		order.Generation = now.UnixMilli()
+		order.Generation = time.Now().UnixMilli()
 	}
-	order.Expires = now.Add(f.config.DeliveryTimeout + f.config.ExecutionTimeout)
+	if len(order.Retire) <= maxFingerprint {
+		return f.pass(ctx, nodes, order)
+	}
+	var out Observations
+	var errs []error
+	for part := range slices.Chunk(order.Retire, maxFingerprint) {
+		order.Retire = part
+		told, err := f.pass(ctx, nodes, order)
+		if out == nil {
+			out = told
+		} else {
+			for i := range out {
+				out[i] = out[i].with(told[i])
+			}
+		}
+		errs = append(errs, err)
+	}
+	return out, errors.Join(errs...)
+}
+
+// pass gives an order that fits into one command.
+func (f *Fleet) pass(ctx context.Context, nodes []Node, order Order) (Observations, error) {
+	order.Expires = time.Now().Add(f.config.DeliveryTimeout + f.config.ExecutionTimeout)
 
 	var out Observations
 	var reachable []Node

@@ -72,7 +72,7 @@ func CheckUser(name string) error {
 const (
 	nothing        = "-" // an empty list: Systems Manager has no empty parameter
 	maxUsers       = 32
-	maxFingerprint = 128 // Secrets Manager keeps about 100 versions of a secret
+	maxFingerprint = 128 // in one command: Secrets Manager keeps about 100 versions of a secret
 )
 
 // parameter is one value of an order on its way to a host. The pattern stands in the documents, is

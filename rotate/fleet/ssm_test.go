@@ -1,11 +1,14 @@
 package fleet
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/keytrail/keytrail/rotate/sshkey"
 )
 
 // manager answers the calls of the real SDK through reply, and keeps the requests.
@@ -132,6 +137,58 @@ func TestAnOrderKeepsTheGenerationThatItHas(t *testing.T) {
 		if given != 0 && got != given || given == 0 && (got < before || got > time.Now().UnixMilli()) {
 			t.Errorf("generation %d was sent as %d", given, got)
 		}
+	}
+}
+
+// Every key that has to go is named to the host, however many there are, and one that is left in any
+// pass is told.
+func TestMoreKeysThanACommandNamesAreRetiredInSeveral(t *testing.T) {
+	t.Parallel()
+	const host = "i-0123456789abcdef0"
+	var all []sshkey.Fingerprint
+	for i := range 2*maxFingerprint + 3 {
+		sum := sha256.Sum256([]byte{byte(i), byte(i >> 8)})
+		all = append(all, sshkey.Fingerprint("SHA256:"+base64.RawStdEncoding.EncodeToString(sum[:])))
+	}
+	left := all[maxFingerprint+1] // in the second pass
+	var asked []string
+	var output string
+	m := &manager{reply: func(action string, in map[string]any) (int, string) {
+		if action != "SendCommand" {
+			text, _ := json.Marshal(output)
+			return 200, `{"CommandInvocations":[{"InstanceId":"` + host + `","StatusDetails":"Success","CommandPlugins":[{"Output":` + string(text) + `}]}]}`
+		}
+		said := map[string]string{}
+		for _, line := range in["Parameters"].(map[string]any)["commands"].([]any) {
+			if name, value, ok := strings.Cut(line.(string), "='"); ok {
+				said[strings.TrimPrefix(name, "SSM_")] = strings.TrimSuffix(value, "'")
+			}
+		}
+		retire := strings.Fields(said["Retire"])
+		asked = append(asked, retire...)
+		marks := ""
+		for _, fp := range retire {
+			if fp == left.Short() {
+				marks += "y"
+			} else {
+				marks += "-"
+			}
+		}
+		output = fmt.Sprintf(`{"keytrail":1,"nonce":%q,"host":%q,"action":"apply","code":"ok","users":[{"user":"u","code":"ok","present":"y","remaining":%q,"removed":1}],"end":%q}`,
+			said["Nonce"], host, marks, said["Nonce"])
+		return 200, `{"Command":{"CommandId":"c"}}`
+	}}
+	order := plainOrder(t)
+	order.Users, order.Retire = []string{"u"}, all
+	got, err := New(testConfig(), m.client(t)).Run(t.Context(), []Node{{ID: host, Platform: "Linux", Online: true}}, order)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 || got[0].State != Stale || got[0].Clean || got[0].Removed != 3 || !slices.Equal(got[0].Remaining, []sshkey.Fingerprint{left}) {
+		t.Errorf("got %+v", got)
+	}
+	if len(asked) != len(all) || asked[len(all)-1] != all[len(all)-1].Short() {
+		t.Errorf("%d of %d keys were named", len(asked), len(all))
 	}
 }
 

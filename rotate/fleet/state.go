@@ -52,6 +52,20 @@ type Observation struct {
 	HostKeys []sshkey.Fingerprint
 }
 
+// with joins what two passes told of the same user: what the first found wrong stands.
+func (o Observation) with(later Observation) Observation {
+	joined := o
+	if o.State == OK {
+		joined = later
+	}
+	joined.Added, joined.Removed = o.Added+later.Added, o.Removed+later.Removed
+	// A retired key that only the other pass names is foreign to a pass.
+	joined.Foreign, joined.Forged = min(o.Foreign, later.Foreign), min(o.Forged, later.Forged)
+	joined.Clean = o.Clean && later.Clean
+	joined.Remaining = slices.Concat(o.Remaining, later.Remaining)
+	return joined
+}
+
 // Observations are ordered by host, then by the order in which users were asked for.
 type Observations []Observation
 
