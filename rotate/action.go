@@ -14,6 +14,7 @@ import (
 	"github.com/keytrail/keytrail/rotate/register"
 	"github.com/keytrail/keytrail/rotate/sshkey"
 	"github.com/keytrail/keytrail/rotate/trust"
+	"github.com/keytrail/keytrail/rotate/wanted"
 )
 
 // Action is what may be asked of the function beside rotations.
@@ -140,11 +141,11 @@ func (r *Rotator) answer(ctx context.Context, req ActionRequest) (*ActionResult,
 		return r.reconcile(ctx, req, subj)
 	}
 	var result *ActionResult
-	err = r.exclusively(ctx, subj.secret.arn, holder(ctx), func(ctx context.Context, generation int64) error {
+	err = r.exclusively(ctx, subj.ARN, holder(ctx), func(ctx context.Context, generation int64) error {
 		if subj, err = r.action(ctx, req); err != nil {
 			return err
 		}
-		subj.order.Generation = generation
+		subj.generation = generation
 		if req.Action == Adopt {
 			result, err = r.adopt(ctx, subj)
 		} else {
@@ -161,14 +162,14 @@ func (r *Rotator) action(ctx context.Context, req ActionRequest) (subject, error
 	if err != nil {
 		return subject{}, err
 	}
-	if err := held(s); err != nil && !req.DryRun {
-		return subject{}, err
+	if err := wanted.CheckHold(s.tags); err != nil && !req.DryRun {
+		return subject{}, permanent(err)
 	}
-	subj, err := r.subjectOf(s)
+	of, err := r.config.limits().Subject(s.arn, s.name, s.tags)
 	if err != nil {
 		return subject{}, permanent(err)
 	}
-	return subj, nil
+	return subject{of, s, 0}, nil
 }
 
 // holder names an invocation. Lambda retries an asynchronous one under the same id.
@@ -181,15 +182,15 @@ func holder(ctx context.Context) string {
 
 // adopt registers AWSCURRENT's value as one that may be rolled out.
 func (r *Rotator) adopt(ctx context.Context, subj subject) (*ActionResult, error) {
-	k, err := r.know(ctx, subj.secret)
+	k, err := r.know(ctx, subj)
 	if err != nil {
 		return nil, err
 	}
-	id := k.current()
+	id := k.Current()
 	if id == "" {
 		return nil, permanent(errors.New("no version is AWSCURRENT"))
 	}
-	val, err := r.vault.value(ctx, subj.secret, id, "")
+	val, err := r.vault.value(ctx, subj.ARN, id, "")
 	if err != nil {
 		return nil, err
 	}
@@ -197,9 +198,9 @@ func (r *Rotator) adopt(ctx context.Context, subj subject) (*ActionResult, error
 	if err != nil {
 		return nil, permanent(fmt.Errorf("version %s: %w", id, err))
 	}
-	result := &ActionResult{Action: Adopt, SecretARN: subj.secret.arn, Version: id, Generation: subj.order.Generation,
+	result := &ActionResult{Action: Adopt, SecretARN: subj.ARN, Version: id, Generation: subj.generation,
 		Clean: true, Live: []sshkey.Fingerprint{key.Public().Fingerprint()}}
-	if k.registered(id) && k.history.Has(register.Promoted, id) {
+	if k.Registered(id) && k.History.Has(register.Promoted, id) {
 		result.Note = "the version is registered already"
 		return result, nil
 	}
@@ -208,7 +209,7 @@ func (r *Rotator) adopt(ctx context.Context, subj subject) (*ActionResult, error
 		{Kind: register.Adopted, Version: id},
 		{Kind: register.Promoted, Version: id},
 	} {
-		if k.history.Has(f.Kind, id) {
+		if k.History.Has(f.Kind, id) {
 			continue
 		}
 		if err := r.note(ctx, &k, f); err != nil {
@@ -224,12 +225,12 @@ func (r *Rotator) reconcile(ctx context.Context, req ActionRequest, subj subject
 	if req.DryRun {
 		action = fleet.Inspect
 	}
-	nodes, err := r.fleet.Nodes(ctx, subj.target)
+	nodes, err := r.fleet.Nodes(ctx, subj.Target)
 	if err != nil {
 		return nil, err
 	}
 	nodes = only(nodes, req.Hosts)
-	result := &ActionResult{Action: req.Action, SecretARN: subj.secret.arn, Generation: subj.order.Generation, DryRun: req.DryRun}
+	result := &ActionResult{Action: req.Action, SecretARN: subj.ARN, Generation: subj.generation, DryRun: req.DryRun}
 	var seen settled
 	if r.register == nil {
 		seen.fleet, err = r.reconcileByValues(ctx, subj, action, nodes, result)
@@ -244,45 +245,45 @@ func (r *Rotator) reconcile(ctx context.Context, req ActionRequest, subj subject
 		}
 	}
 	if len(result.Hosts) == 0 && err == nil {
-		err = fmt.Errorf("%w has the tags %s", errNoHosts, subj.target)
+		err = fmt.Errorf("%w has the tags %s", errNoHosts, subj.Target)
 	}
 	return result, err
 }
 
 func (r *Rotator) reconcileByRegister(ctx context.Context, req ActionRequest, subj subject, action fleet.Action, nodes []fleet.Node, result *ActionResult) (settled, error) {
-	k, err := r.know(ctx, subj.secret)
+	k, err := r.know(ctx, subj)
 	if err != nil {
 		return settled{}, err
 	}
-	if _, ok := k.history.PublicKey(req.Fingerprint); req.Action == Revoke && !ok {
+	if _, ok := k.History.PublicKey(req.Fingerprint); req.Action == Revoke && !ok {
 		return settled{}, permanent(fmt.Errorf("%s is no key of the secret: it is nobody's to remove", req.Fingerprint))
 	}
-	for _, f := range k.news(req) {
+	for _, f := range news(k, req) {
 		if req.DryRun {
-			f.Secret, f.At = subj.secret.arn, time.Now()
-			k.history.Facts = append(k.history.Facts, f)
+			f.Secret, f.At = subj.ARN, time.Now()
+			k.History.Facts = append(k.History.Facts, f)
 		} else if err := r.note(ctx, &k, f); err != nil {
 			return settled{}, err
 		}
 	}
-	q, err := r.question(ctx, k)
+	q, err := k.Question(ctx, r.vault.client, r.register, r.config.Grace)
 	if err != nil {
 		return settled{}, err
 	}
 	d := trust.Decide(q)
 	result.Version, result.Unregistered, result.LockedOut = d.Current, d.Unregistered, d.LockedOut
-	result.Live, result.Pending, result.Retired = prints(d.Live), prints(d.Pending), prints(d.Retired)
+	result.Live, result.Pending, result.Retired = wanted.Prints(d.Live), wanted.Prints(d.Pending), wanted.Prints(d.Retired)
 	return r.settle(ctx, subj, &k, q, action, nodes, req.Hosts)
 }
 
 // news returns the facts that a request tells, or that an interrupted finishSecret left out.
-func (k knowledge) news(req ActionRequest) []register.Fact {
+func news(k wanted.Knowledge, req ActionRequest) []register.Fact {
 	var facts []register.Fact
-	if id := k.current(); k.registered(id) && !k.history.Has(register.Promoted, id) {
+	if id := k.Current(); k.Registered(id) && !k.History.Has(register.Promoted, id) {
 		facts = append(facts, register.Fact{Kind: register.Promoted, Version: id})
 	}
 	id := req.Abandoned
-	if k.registered(id) && id != k.current() && !k.history.Ended(id) {
+	if k.Registered(id) && id != k.Current() && !k.History.Ended(id) {
 		facts = append(facts, register.Fact{Kind: register.Abandoned, Version: id})
 	}
 	if req.Action == Revoke {
@@ -297,7 +298,7 @@ func (r *Rotator) reconcileByValues(ctx context.Context, subj subject, action fl
 	if id == "" {
 		return nil, permanent(errors.New("no version is AWSCURRENT"))
 	}
-	val, err := r.vault.value(ctx, subj.secret, id, "")
+	val, err := r.vault.value(ctx, subj.ARN, id, "")
 	if err != nil {
 		return nil, err
 	}
@@ -310,8 +311,8 @@ func (r *Rotator) reconcileByValues(ctx context.Context, subj subject, action fl
 		return nil, err
 	}
 	result.Version, result.Live = id, []sshkey.Fingerprint{key.Public().Fingerprint()}
-	result.Pending, result.Retired = p.known, p.retire
-	return r.run(ctx, subj, nil, action, job{nodes, subj.order.Users, p})
+	result.Pending, result.Retired = p.Known, p.Retire
+	return r.run(ctx, subj, nil, action, wanted.Job{Nodes: nodes, Users: subj.Users, Plan: p})
 }
 
 // only narrows nodes to some ids; none stands for all.

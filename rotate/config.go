@@ -10,6 +10,7 @@ import (
 	"github.com/keytrail/keytrail/rotate/fleet"
 	"github.com/keytrail/keytrail/rotate/register"
 	"github.com/keytrail/keytrail/rotate/sshkey"
+	"github.com/keytrail/keytrail/rotate/wanted"
 )
 
 // Config is everything that the function reads from its environment, checked. ParseConfig makes it.
@@ -114,7 +115,7 @@ func (e *environment) fail(name string, err error) {
 }
 
 func (e *environment) users(name string) []string {
-	users, err := ParseUsers(strings.ReplaceAll(e.getenv(name), ",", " "))
+	users, err := wanted.ParseUsers(strings.ReplaceAll(e.getenv(name), ",", " "))
 	if err != nil {
 		e.fail(name, err)
 	}
@@ -154,27 +155,8 @@ func parse[T any](e *environment, name, def string, parser func(string) (T, erro
 	return value
 }
 
-// ParseUsers splits account names at white space. At least one is needed, and each must be a name
-// that fleet.CheckUser accepts.
-func ParseUsers(text string) ([]string, error) {
-	var users []string
-	var errs []error
-	seen := map[string]bool{}
-	for _, u := range strings.Fields(text) {
-		if err := fleet.CheckUser(u); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if !seen[u] {
-			seen[u] = true
-			users = append(users, u)
-		}
-	}
-	if len(users) == 0 && len(errs) == 0 {
-		errs = append(errs, errors.New("is required: at least one account name"))
-	}
-	return users, errors.Join(errs...)
-}
+// limits are what the stack allows for any secret.
+func (c Config) limits() wanted.Limits { return wanted.Limits{Users: c.Users, Boundary: c.Boundary} }
 
 // Limit is a count or a percentage of hosts. The zero Limit allows none.
 type Limit struct {

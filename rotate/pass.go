@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/keytrail/keytrail/rotate/fleet"
+	"github.com/keytrail/keytrail/rotate/wanted"
 )
 
 // errNoHosts: a rotation without hosts would promote a key that nobody trusts.
@@ -14,12 +15,12 @@ var errNoHosts = errors.New("no managed node")
 // resolve lists the hosts of the rotation. None at all, and too many offline, end the step before
 // anything is sent.
 func (r *Rotator) resolve(ctx context.Context, subj subject) ([]fleet.Node, error) {
-	nodes, err := r.fleet.Nodes(ctx, subj.target)
+	nodes, err := r.fleet.Nodes(ctx, subj.Target)
 	if err != nil {
 		return nil, err
 	}
 	if len(nodes) == 0 {
-		return nil, fmt.Errorf("%w has the tags %s: check TAGNAME, TAGVALUE and the secret's tag %s, and that the hosts are registered with Systems Manager", errNoHosts, subj.target, tagTarget)
+		return nil, fmt.Errorf("%w has the tags %s: check TAGNAME, TAGVALUE and the secret's tag %s, and that the hosts are registered with Systems Manager", errNoHosts, subj.Target, wanted.TagTarget)
 	}
 	var offline fleet.Observations
 	for _, n := range nodes {

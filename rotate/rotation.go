@@ -16,6 +16,7 @@ import (
 	"github.com/keytrail/keytrail/rotate/fleet"
 	"github.com/keytrail/keytrail/rotate/register"
 	"github.com/keytrail/keytrail/rotate/sshkey"
+	"github.com/keytrail/keytrail/rotate/wanted"
 )
 
 // Step is one of the four steps of a rotation.
@@ -78,6 +79,13 @@ func New(config Config, secrets *secretsmanager.Client, systems fleet.SystemsMan
 	return r
 }
 
+// subject is a secret as Secrets Manager describes it, with what it is for.
+type subject struct {
+	wanted.Subject
+	secret     secret
+	generation int64 // of its orders; 0 while none was fixed
+}
+
 // rotation is one step of one rotation while it runs.
 type rotation struct {
 	request
@@ -128,7 +136,7 @@ func (r *Rotator) step(ctx context.Context, req request) (result outcome, err er
 		if rot, err = r.admit(ctx, req); err != nil {
 			return err
 		}
-		rot.order.Generation = generation
+		rot.generation = generation
 		if req.step == SetSecret {
 			result, err = r.set(ctx, rot)
 		} else {
@@ -145,11 +153,11 @@ func (r *Rotator) admit(ctx context.Context, req request) (rotation, error) {
 	if err != nil {
 		return rotation{}, err
 	}
-	subj, err := r.subjectOf(s)
-	if err := cmp.Or(admissible(s, req.version), held(s), err); err != nil {
+	of, err := r.config.limits().Subject(s.arn, s.name, s.tags)
+	if err := cmp.Or(admissible(s, req.version), wanted.CheckHold(s.tags), err); err != nil {
 		return rotation{}, permanent(err)
 	}
-	return rotation{req, subj}, nil
+	return rotation{req, subject{of, s, 0}}, nil
 }
 
 // admissible refuses a rotation that Secrets Manager would not have asked for.

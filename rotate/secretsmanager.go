@@ -5,29 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
-	"github.com/keytrail/keytrail/rotate/trust"
+	"github.com/keytrail/keytrail/rotate/wanted"
 )
 
 // The staging labels of Secrets Manager.
 // https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html#term_version
 const (
-	labelCurrent  = "AWSCURRENT"
-	labelPending  = "AWSPENDING"
-	labelPrevious = "AWSPREVIOUS"
+	labelCurrent = "AWSCURRENT"
+	labelPending = "AWSPENDING"
 )
 
-var (
-	// errNoValue: the version, or the label, has no value stored.
-	errNoValue = errors.New("no value stored")
-	// errGone: Secrets Manager has no such secret.
-	errGone = errors.New("it does not exist in this account and Region")
-)
+// errNoValue: the version, or the label, has no value stored.
+var errNoValue = errors.New("no value stored")
 
 // secret is what DescribeSecret tells of one secret.
 type secret struct {
@@ -58,7 +52,7 @@ func (v vault) describe(ctx context.Context, id string) (secret, error) {
 	out, err := v.client.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &id})
 	var missing *types.ResourceNotFoundException
 	if errors.As(err, &missing) {
-		return secret{}, permanent(fmt.Errorf("describe secret %s: %w", id, errGone))
+		return secret{}, permanent(fmt.Errorf("describe secret %s: %w", id, wanted.ErrGone))
 	}
 	if err != nil {
 		return secret{}, fmt.Errorf("describe secret %s: %w", id, err)
@@ -79,8 +73,8 @@ func (v vault) describe(ctx context.Context, id string) (secret, error) {
 
 // value reads one version's value. A label that the version must carry may be given; "" is none.
 // errNoValue when nothing is stored.
-func (v vault) value(ctx context.Context, s secret, version, label string) (value, error) {
-	in := &secretsmanager.GetSecretValueInput{SecretId: &s.arn, VersionId: &version}
+func (v vault) value(ctx context.Context, arn, version, label string) (value, error) {
+	in := &secretsmanager.GetSecretValueInput{SecretId: &arn, VersionId: &version}
 	if label != "" {
 		in.VersionStage = &label
 	}
@@ -137,28 +131,4 @@ func (v vault) promote(ctx context.Context, s secret, version string) error {
 	}
 	_, err := v.client.UpdateSecretVersionStage(ctx, in)
 	return err
-}
-
-// versions lists all versions of a secret that may hold a value, also those without any label, by id.
-// errGone when there is no such secret.
-func (v vault) versions(ctx context.Context, arn string) ([]trust.Version, error) {
-	in := &secretsmanager.ListSecretVersionIdsInput{
-		SecretId: &arn, IncludeDeprecated: aws.Bool(true), MaxResults: aws.Int32(100),
-	}
-	var versions []trust.Version
-	for pages := secretsmanager.NewListSecretVersionIdsPaginator(v.client, in); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
-		var missing *types.ResourceNotFoundException
-		if errors.As(err, &missing) {
-			err = errGone
-		}
-		if err != nil {
-			return nil, fmt.Errorf("list versions of %s: %w", arn, err)
-		}
-		for _, e := range page.Versions {
-			versions = append(versions, trust.Version{ID: aws.ToString(e.VersionId), Labels: e.VersionStages, Created: aws.ToTime(e.CreatedDate)})
-		}
-	}
-	slices.SortFunc(versions, func(a, b trust.Version) int { return strings.Compare(a.ID, b.ID) })
-	return versions, nil
 }

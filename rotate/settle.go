@@ -3,10 +3,15 @@ package rotate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"time"
 
 	"github.com/keytrail/keytrail/rotate/fleet"
+	"github.com/keytrail/keytrail/rotate/register"
+	"github.com/keytrail/keytrail/rotate/sshkey"
 	"github.com/keytrail/keytrail/rotate/trust"
+	"github.com/keytrail/keytrail/rotate/wanted"
 )
 
 // settled is what hosts answered when they were brought to what trust decides, or compared with it.
@@ -18,92 +23,111 @@ type settled struct {
 }
 
 // settle tells hosts what trust decides, and records what it learns. nodes are those of the secret's
-// fleet; only narrows strays to some hosts where it is not empty. Observations are complete even with
+// fleet; ids narrows strays to some hosts where it is not empty. Observations are complete even with
 // an error.
-func (r *Rotator) settle(ctx context.Context, subj subject, k *knowledge, q trust.Question, action fleet.Action, nodes []fleet.Node, only []fleet.InstanceID) (settled, error) {
+func (r *Rotator) settle(ctx context.Context, subj subject, k *wanted.Knowledge, q trust.Question, action fleet.Action, nodes []fleet.Node, ids []fleet.InstanceID) (settled, error) {
 	var out settled
 	var err error
-	out.fleet, err = r.run(ctx, subj, k, action, k.inFleet(q, nodes, subj.order.Users)...)
-	jobs, lost, strayErr := r.outside(ctx, subj, k, q, nodes, only)
-	var told fleet.Observations
-	if strayErr == nil {
-		told, strayErr = r.run(ctx, subj, k, action, jobs...)
+	out.fleet, err = r.run(ctx, subj, k, action, k.InFleet(q, nodes, subj.Users)...)
+	places := k.Strays(q, nodes)
+	if len(ids) > 0 {
+		places = slices.DeleteFunc(places, func(p register.Place) bool { return !slices.Contains(ids, fleet.InstanceID(p.Host)) })
 	}
-	out.strays = append(told, lost...)
+	if len(places) == 0 {
+		return out, err
+	}
+	bounded, strayErr := r.fleet.Nodes(ctx, fleet.Target{r.config.Boundary})
+	if strayErr == nil {
+		jobs, lost := k.Outside(q, places, bounded, r.config.Users)
+		var told fleet.Observations
+		told, strayErr = r.run(ctx, subj, k, action, jobs...)
+		out.strays = append(told, lost...).ByHost()
+	}
 	return out, errors.Join(err, strayErr)
 }
 
-// run gives the orders of some jobs and returns what hosts answered, in the order of hosts.
-func (r *Rotator) run(ctx context.Context, subj subject, k *knowledge, action fleet.Action, jobs ...job) (fleet.Observations, error) {
+// run gives the orders of some jobs and returns what hosts answered. Where a register is kept it is told
+// where keys may be before they are sent, and where they are seen to be gone.
+func (r *Rotator) run(ctx context.Context, subj subject, k *wanted.Knowledge, action fleet.Action, jobs ...wanted.Job) (fleet.Observations, error) {
 	var all fleet.Observations
 	var errs []error
+	registering := k != nil && action == fleet.Apply
 	for _, j := range jobs {
-		if k != nil && action == fleet.Apply && j.plan.version != "" {
+		if registering && j.Plan.Version != "" {
 			if err := r.noteInstalled(ctx, k, j); err != nil {
-				return all, errors.Join(append(errs, err)...)
+				errs = append(errs, err)
+				break
 			}
 		}
-		order := subj.order
-		order.Action, order.Users = action, j.users
-		order.Install, order.Retire, order.Known = j.plan.install, j.plan.retire, j.plan.known
-		told, err := r.fleet.Run(ctx, j.nodes, order)
+		told, err := r.fleet.Run(ctx, j.Nodes, fleet.Order{
+			Action: action, Scope: fleet.Scope(subj.ARN), Users: j.Users,
+			Install: j.Plan.Install, Retire: j.Plan.Retire, Known: j.Plan.Known,
+			AllowRoot: r.config.AllowRoot, Generation: subj.generation,
+		})
 		all, errs = append(all, told...), append(errs, err)
-		if k != nil && action == fleet.Apply {
-			errs = append(errs, r.noteRetired(ctx, k, j.plan.retire, told))
+		if registering {
+			errs = append(errs, r.noteRetired(ctx, k, j.Plan.Retire, told))
 		}
 	}
 	return all.ByHost(), errors.Join(errs...)
 }
 
-// outside returns the jobs for strays, and the observations of those that cannot be asked: what is not
-// in the boundary, or not known to Systems Manager, is not touched.
-func (r *Rotator) outside(ctx context.Context, subj subject, k *knowledge, q trust.Question, nodes []fleet.Node, only []fleet.InstanceID) ([]job, fleet.Observations, error) {
-	places := k.strays(q, nodes, subj.order.Users)
-	if len(places) == 0 {
-		return nil, nil, nil
-	}
-	bounded, err := r.fleet.Nodes(ctx, fleet.Target{r.config.Boundary})
+// know reads what is known of a secret.
+func (r *Rotator) know(ctx context.Context, subj subject) (wanted.Knowledge, error) {
+	return wanted.Read(ctx, r.vault.client, r.register, subj.Subject)
+}
+
+// note writes a fact about the secret to the register, and adds it to what is known.
+func (r *Rotator) note(ctx context.Context, k *wanted.Knowledge, f register.Fact) error {
+	f.Secret, f.At = k.Subject.ARN, time.Now()
+	standing, err := r.register.Write(ctx, f)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	known := map[fleet.InstanceID]fleet.Node{}
-	for _, n := range bounded {
-		known[n.ID] = n
+	k.History.Facts = append(k.History.Facts, standing)
+	return nil
+}
+
+// noteInstalled records where a job's key may be from now on, before it is sent there.
+func (r *Rotator) noteInstalled(ctx context.Context, k *wanted.Knowledge, j wanted.Job) error {
+	known := map[register.Place]bool{}
+	for _, p := range k.History.Traces(j.Plan.Version) {
+		known[p] = true
 	}
-	var jobs []job
-	var lost fleet.Observations
-	for _, g := range byUsers(places) {
-		var managed []string // users that may still be managed
-		for _, u := range g.users {
-			if slices.Contains(r.config.Users, u) {
-				managed = append(managed, u)
-			}
-		}
-		var there []fleet.Node
-		for _, h := range g.hosts {
-			id := fleet.InstanceID(h)
-			if len(only) > 0 && !slices.Contains(only, id) {
-				continue
-			}
-			n, ok := known[id]
-			if ok {
-				there = append(there, n)
-			}
-			for _, u := range g.users {
-				switch {
-				case !ok:
-					lost = append(lost, fleet.Observation{Host: id, User: u, State: fleet.Unreachable, Reason: "had a key of the secret and is no managed node with the boundary tag any more"})
-				case !slices.Contains(managed, u):
-					lost = append(lost, fleet.Observation{Host: id, User: u, State: fleet.Unverifiable, Reason: "had a key of the secret and is not in USERNAME any more"})
-				}
-			}
-		}
-		for _, j := range k.inFleet(q, there, managed) {
-			j.plan.version, j.plan.install = "", nil
-			if len(j.nodes) > 0 && len(managed) > 0 {
-				jobs = append(jobs, j)
-			}
+	var hosts []string
+	for _, n := range j.Nodes {
+		lacks := func(u string) bool { return !known[register.Place{Host: string(n.ID), User: u}] }
+		if n.Online && slices.ContainsFunc(j.Users, lacks) {
+			hosts = append(hosts, string(n.ID))
 		}
 	}
-	return jobs, lost, nil
+	if len(hosts) == 0 {
+		return nil
+	}
+	err := r.note(ctx, k, register.Fact{Kind: register.Installed, Version: j.Plan.Version, Hosts: hosts, Users: j.Users})
+	if err != nil {
+		return fmt.Errorf("nothing was sent: %w", err)
+	}
+	return nil
+}
+
+// noteRetired records where the keys of versions were and are seen to be gone.
+func (r *Rotator) noteRetired(ctx context.Context, k *wanted.Knowledge, retired []sshkey.Fingerprint, seen fleet.Observations) error {
+	clean := map[register.Place]bool{}
+	for _, o := range seen {
+		if o.Clean {
+			clean[register.Place{Host: string(o.Host), User: o.User}] = true
+		}
+	}
+	var errs []error
+	for _, rec := range k.History.Trust().Records {
+		if slices.ContainsFunc(rec.Keys, func(fp sshkey.Fingerprint) bool { return !slices.Contains(retired, fp) }) {
+			continue
+		}
+		gone := slices.DeleteFunc(k.History.Traces(rec.Version), func(p register.Place) bool { return !clean[p] })
+		for _, g := range wanted.ByUsers(gone) {
+			errs = append(errs, r.note(ctx, k, register.Fact{Kind: register.Retired, Version: rec.Version, Hosts: g.Hosts, Users: g.Users}))
+		}
+	}
+	return errors.Join(errs...)
 }

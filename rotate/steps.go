@@ -13,11 +13,12 @@ import (
 	"github.com/keytrail/keytrail/rotate/login"
 	"github.com/keytrail/keytrail/rotate/register"
 	"github.com/keytrail/keytrail/rotate/sshkey"
+	"github.com/keytrail/keytrail/rotate/wanted"
 )
 
 // create stores a new key pair in the rotation's version, unless one stands there already.
 func (r *Rotator) create(ctx context.Context, rot rotation) (outcome, error) {
-	pending, err := r.vault.value(ctx, rot.secret, rot.version, labelPending)
+	pending, err := r.vault.value(ctx, rot.ARN, rot.version, labelPending)
 	if err == nil {
 		return r.created(ctx, rot, pending)
 	}
@@ -26,21 +27,21 @@ func (r *Rotator) create(ctx context.Context, rot rotation) (outcome, error) {
 	}
 	base := emptyValue()
 	if id := rot.secret.version(labelCurrent); id != "" {
-		base, err = r.vault.value(ctx, rot.secret, id, labelCurrent)
+		base, err = r.vault.value(ctx, rot.ARN, id, labelCurrent)
 		if errors.Is(err, errNoValue) {
 			base = emptyValue()
 		} else if err != nil {
 			return outcome{}, err
 		}
 	}
-	key, err := sshkey.Generate(r.config.KeyType, r.config.KeyFormat, comment(rot.secret, rot.version))
+	key, err := sshkey.Generate(r.config.KeyType, r.config.KeyFormat, wanted.Comment(rot.Name, rot.version))
 	if err != nil {
 		return outcome{}, err
 	}
 	err = r.vault.putPending(ctx, rot.secret, rot.request, base.withPair(key))
 	if errors.Is(err, errTaken) {
 		// Another run of this step, or a lost reply: what stands is the rotation's key.
-		if pending, err = r.vault.value(ctx, rot.secret, rot.version, labelPending); err != nil {
+		if pending, err = r.vault.value(ctx, rot.ARN, rot.version, labelPending); err != nil {
 			return outcome{}, err
 		}
 		return r.created(ctx, rot, pending)
@@ -75,12 +76,9 @@ func (r *Rotator) created(ctx context.Context, rot rotation, pending value) (out
 	return result, r.noteCreated(ctx, rot, key.Public())
 }
 
-// comment marks a key for people; Keytrail itself knows keys by their fingerprint.
-func comment(s secret, version string) string { return "keytrail:" + s.name + ":" + version }
-
 // marked is the public half as it goes to the hosts.
 func marked(rot rotation, key *sshkey.PrivateKey) []sshkey.PublicKey {
-	return []sshkey.PublicKey{key.Public().WithComment(comment(rot.secret, rot.version))}
+	return []sshkey.PublicKey{key.Public().WithComment(wanted.Comment(rot.Name, rot.version))}
 }
 
 // set puts the pending public key on every host of the target.
@@ -102,29 +100,29 @@ func (r *Rotator) set(ctx context.Context, rot rotation) (outcome, error) {
 	if err != nil {
 		return result, err
 	}
-	var k *knowledge
+	var k *wanted.Knowledge
 	if r.register != nil {
 		if k, err = r.resume(ctx, rot, key.Public()); err != nil {
 			return result, err
 		}
 	}
-	result.hosts, err = r.run(ctx, rot.subject, k, fleet.Apply, job{nodes, rot.order.Users, plan{
-		version: rot.version, install: marked(rot, key), known: known,
+	result.hosts, err = r.run(ctx, rot.subject, k, fleet.Apply, wanted.Job{Nodes: nodes, Users: rot.Users, Plan: wanted.Plan{
+		Version: rot.version, Install: marked(rot, key), Known: known,
 	}})
 	return result, r.accept(ctx, result.hosts, err)
 }
 
 // resume notes that the rotation goes on, in case it was registered to have ended, and its key, in case
 // createSecret could not.
-func (r *Rotator) resume(ctx context.Context, rot rotation, key sshkey.PublicKey) (*knowledge, error) {
-	k, err := r.know(ctx, rot.secret)
+func (r *Rotator) resume(ctx context.Context, rot rotation, key sshkey.PublicKey) (*wanted.Knowledge, error) {
+	k, err := r.know(ctx, rot.subject)
 	if err != nil {
 		return nil, err
 	}
-	if !k.registered(rot.version) {
+	if !k.Registered(rot.version) {
 		err = r.note(ctx, &k, register.Fact{Kind: register.Created, Version: rot.version, Keys: []sshkey.PublicKey{key}})
 	}
-	if err == nil && k.history.Ended(rot.version) {
+	if err == nil && k.History.Ended(rot.version) {
 		err = r.note(ctx, &k, register.Fact{Kind: register.Resumed, Version: rot.version})
 	}
 	return &k, err
@@ -138,7 +136,7 @@ func (r *Rotator) knownBeside(ctx context.Context, rot rotation, pending value) 
 	if id == "" {
 		return nil, nil
 	}
-	current, err := r.vault.value(ctx, rot.secret, id, labelCurrent)
+	current, err := r.vault.value(ctx, rot.ARN, id, labelCurrent)
 	if errors.Is(err, errNoValue) {
 		return nil, nil
 	}
@@ -159,7 +157,7 @@ func (r *Rotator) test(ctx context.Context, rot rotation) (outcome, error) {
 		return outcome{}, err
 	}
 	var result outcome
-	var p plan
+	var p wanted.Plan
 	var key *sshkey.PrivateKey
 	if pending.empty() {
 		// A first secret before its first rotation: there is no key to prove, but the hosts, their
@@ -169,14 +167,14 @@ func (r *Rotator) test(ctx context.Context, rot rotation) (outcome, error) {
 		if key, err = pending.pair(); err != nil {
 			return outcome{}, permanent(fmt.Errorf("pending version: %w", err))
 		}
-		p.install = marked(rot, key)
+		p.Install = marked(rot, key)
 		result.key = key.Public().Fingerprint()
 	}
 	nodes, err := r.resolve(ctx, rot.subject)
 	if err != nil {
 		return result, err
 	}
-	result.hosts, err = r.run(ctx, rot.subject, nil, fleet.Inspect, job{nodes, rot.order.Users, p})
+	result.hosts, err = r.run(ctx, rot.subject, nil, fleet.Inspect, wanted.Job{Nodes: nodes, Users: rot.Users, Plan: p})
 	if key != nil && r.config.Proof == ProofSSH {
 		result.hosts = logIn(ctx, key, result.hosts)
 	}
@@ -215,7 +213,7 @@ func logIn(ctx context.Context, key *sshkey.PrivateKey, asked fleet.Observations
 // finish promotes the pending version and then retires the keys of every other one. Run again after
 // the promotion, it retires what is left.
 func (r *Rotator) finish(ctx context.Context, rot rotation) (outcome, error) {
-	live, err := r.vault.value(ctx, rot.secret, rot.version, "")
+	live, err := r.vault.value(ctx, rot.ARN, rot.version, "")
 	if err != nil {
 		return outcome{}, err
 	}
@@ -242,15 +240,15 @@ func (r *Rotator) finish(ctx context.Context, rot rotation) (outcome, error) {
 
 // finishByRegister retires what trust decides, wherever it was ever installed.
 func (r *Rotator) finishByRegister(ctx context.Context, rot rotation, key *sshkey.PrivateKey, result *outcome) error {
-	k, err := r.know(ctx, rot.secret)
+	k, err := r.know(ctx, rot.subject)
 	if err != nil {
 		return err
 	}
-	k = k.promoted(rot.version)
+	k = k.Promoted(rot.version)
 	if err := r.catchUp(ctx, &k, rot.version, key.Public()); err != nil {
 		return err
 	}
-	q, err := r.question(ctx, k)
+	q, err := k.Question(ctx, r.vault.client, r.register, r.config.Grace)
 	if err != nil {
 		return err
 	}
@@ -265,24 +263,24 @@ func (r *Rotator) finishByRegister(ctx context.Context, rot rotation, key *sshke
 
 // catchUp notes what the register does not say yet of a secret whose AWSCURRENT has just moved: the new
 // version's key and promotion, and the keys of values that were put by hand and are superseded.
-func (r *Rotator) catchUp(ctx context.Context, k *knowledge, version string, key sshkey.PublicKey) error {
-	if !k.registered(version) {
+func (r *Rotator) catchUp(ctx context.Context, k *wanted.Knowledge, version string, key sshkey.PublicKey) error {
+	if !k.Registered(version) {
 		if err := r.note(ctx, k, register.Fact{Kind: register.Created, Version: version, Keys: []sshkey.PublicKey{key}}); err != nil {
 			return err
 		}
 	}
-	if !k.history.Has(register.Promoted, version) {
+	if !k.History.Has(register.Promoted, version) {
 		if err := r.note(ctx, k, register.Fact{Kind: register.Promoted, Version: version}); err != nil {
 			return err
 		}
 	}
 	var unknown []string
-	for _, v := range k.versions {
-		if !k.registered(v.ID) && !k.history.Has(register.Found, v.ID) && !slices.Contains(v.Labels, labelPending) {
+	for _, v := range k.Versions {
+		if !k.Registered(v.ID) && !k.History.Has(register.Found, v.ID) && !slices.Contains(v.Labels, labelPending) {
 			unknown = append(unknown, v.ID)
 		}
 	}
-	found, err := r.keysOf(ctx, k.secret, unknown)
+	found, err := r.keysOf(ctx, k.Subject.ARN, unknown)
 	if err != nil {
 		return err
 	}
@@ -307,18 +305,18 @@ func (r *Rotator) finishByValues(ctx context.Context, rot rotation, key *sshkey.
 	if err != nil {
 		return err
 	}
-	result.hosts, err = r.run(ctx, rot.subject, nil, fleet.Apply, job{nodes, rot.order.Users, p})
+	result.hosts, err = r.run(ctx, rot.subject, nil, fleet.Apply, wanted.Job{Nodes: nodes, Users: rot.Users, Plan: p})
 	return r.accept(ctx, result.hosts, err)
 }
 
 // planByValues is what hosts are told where no register is kept: the key of AWSCURRENT goes in, those of
 // all other versions go. While one of these is pending nothing goes: without a lease its rotation may be
 // at work now, and its own finishSecret retires the rest.
-func (r *Rotator) planByValues(ctx context.Context, subj subject, version string, key *sshkey.PrivateKey) (plan, error) {
-	p := plan{version: version, install: []sshkey.PublicKey{key.Public().WithComment(comment(subj.secret, version))}}
-	versions, err := r.vault.versions(ctx, subj.secret.arn)
+func (r *Rotator) planByValues(ctx context.Context, subj subject, version string, key *sshkey.PrivateKey) (wanted.Plan, error) {
+	p := wanted.Plan{Version: version, Install: []sshkey.PublicKey{key.Public().WithComment(wanted.Comment(subj.Name, version))}}
+	versions, err := wanted.Versions(ctx, r.vault.client, subj.ARN)
 	if err != nil {
-		return plan{}, err
+		return wanted.Plan{}, err
 	}
 	var ids []string
 	pending := false
@@ -328,9 +326,9 @@ func (r *Rotator) planByValues(ctx context.Context, subj subject, version string
 			pending = pending || slices.Contains(v.Labels, labelPending)
 		}
 	}
-	found, err := r.keysOf(ctx, subj.secret, ids)
+	found, err := r.keysOf(ctx, subj.ARN, ids)
 	if err != nil {
-		return plan{}, err
+		return wanted.Plan{}, err
 	}
 	var others []sshkey.Fingerprint
 	for _, k := range slices.Concat(found...) {
@@ -339,16 +337,16 @@ func (r *Rotator) planByValues(ctx context.Context, subj subject, version string
 		}
 	}
 	if pending {
-		p.known = others
+		p.Known = others
 	} else {
-		p.retire = others
+		p.Retire = others
 	}
 	return p, nil
 }
 
 // keysOf reads the public keys of versions, in their order: none for one without a value, or with one
 // that can never have been rolled out.
-func (r *Rotator) keysOf(ctx context.Context, s secret, ids []string) ([][]sshkey.PublicKey, error) {
+func (r *Rotator) keysOf(ctx context.Context, arn string, ids []string) ([][]sshkey.PublicKey, error) {
 	keys := make([][]sshkey.PublicKey, len(ids))
 	// GetSecretValue allows thousands a second; this only bounds connections.
 	const parallel = 8
@@ -356,7 +354,7 @@ func (r *Rotator) keysOf(ctx context.Context, s secret, ids []string) ([][]sshke
 	group.SetLimit(parallel)
 	for i, id := range ids {
 		group.Go(func() error {
-			val, err := r.vault.value(gctx, s, id, "")
+			val, err := r.vault.value(gctx, arn, id, "")
 			switch {
 			case errors.Is(err, errNoValue), isPermanent(err):
 				return nil
@@ -386,7 +384,7 @@ func (r *Rotator) promote(ctx context.Context, rot rotation) error {
 // pending reads the value of the rotation's version, by id and label both: the label alone could by
 // now stand on another rotation's version.
 func (r *Rotator) pending(ctx context.Context, rot rotation) (value, error) {
-	v, err := r.vault.value(ctx, rot.secret, rot.version, labelPending)
+	v, err := r.vault.value(ctx, rot.ARN, rot.version, labelPending)
 	if errors.Is(err, errNoValue) {
 		return value{}, permanent(fmt.Errorf("pending version %s has no value: createSecret did not run", rot.version))
 	}
