@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -118,16 +119,21 @@ const (
 var (
 	// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html: a name has at
 	// most 512 characters, and Secrets Manager adds a hyphen and six.
-	secretARN = regexp.MustCompile(`^arn:(aws[a-z-]{0,20}):secretsmanager:([a-z0-9-]{1,30}):([0-9]{12}):secret:([A-Za-z0-9/_+=.@-]{1,519})$`)
-	hostID    = regexp.MustCompile(`^(i|mi)-[0-9a-f]{8,17}$`)
-	userName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,31}$`)
+	secretARN = lazily(`^arn:(aws[a-z-]{0,20}):secretsmanager:([a-z0-9-]{1,30}):([0-9]{12}):secret:([A-Za-z0-9/_+=.@-]{1,519})$`)
+	hostID    = lazily(`^(i|mi)-[0-9a-f]{8,17}$`)
+	userName  = lazily(`^[A-Za-z_][A-Za-z0-9_.-]{0,31}$`)
 )
+
+// lazily compiles a pattern when it is first needed: a function without a register starts sooner.
+func lazily(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+}
 
 // check refuses a fact that is not whole, says more than its kind has, or could hold a secret.
 func (f Fact) check() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if !secretARN.MatchString(f.Secret) {
+	if !secretARN().MatchString(f.Secret) {
 		bad("%q is not the ARN of a secret", f.Secret)
 	}
 	if year := f.At.Year(); year < 2000 || year > 9999 {
@@ -190,12 +196,12 @@ func checkPlaces(f Fact, wanted bool) error {
 		return fmt.Errorf("%s with %d hosts and %d users", f.Kind, len(f.Hosts), len(f.Users))
 	}
 	for _, h := range f.Hosts {
-		if !hostID.MatchString(h) {
+		if !hostID().MatchString(h) {
 			return fmt.Errorf("%q is not the id of a managed node", h)
 		}
 	}
 	for _, u := range f.Users {
-		if !userName.MatchString(u) {
+		if !userName().MatchString(u) {
 			return fmt.Errorf("%q is not a user name", u)
 		}
 	}
@@ -204,7 +210,7 @@ func checkPlaces(f Fact, wanted bool) error {
 
 // privateMarks are what a private key has in it, whatever its form: headers, and what headers and the
 // OpenSSH form look like in base64. A line of a PEM body is 64 characters of base64 or more.
-var privateMarks = regexp.MustCompile(`(?i:private[ _-]?key|openssh-key-v1|-----begin)|b3BlbnNzaC1rZXkt|LS0tLS1CRUdJ|[A-Za-z0-9+/_-]{64}`)
+var privateMarks = lazily(`(?i:private[ _-]?key|openssh-key-v1|-----begin)|b3BlbnNzaC1rZXkt|LS0tLS1CRUdJ|[A-Za-z0-9+/_-]{64}`)
 
 // checkNote never repeats the note in its error: it may be what must not be seen.
 func checkNote(note string) error {
@@ -213,7 +219,7 @@ func checkNote(note string) error {
 		return fmt.Errorf("the note is longer than %d bytes", maxNote)
 	case strings.ContainsFunc(note, unprintable):
 		return errors.New("the note has a line end or another unprintable character")
-	case privateMarks.MatchString(note):
+	case privateMarks().MatchString(note):
 		return errors.New("the note looks like a private key")
 	}
 	return nil

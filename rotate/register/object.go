@@ -181,7 +181,7 @@ func folderOf(arn string) string { return registerFolder + pathOf(arn) + "/" }
 
 // pathOf turns a secret's ARN into a path of four segments.
 func pathOf(arn string) string {
-	part := secretARN.FindStringSubmatch(arn)
+	part := secretARN().FindStringSubmatch(arn)
 	return strings.Join([]string{part[1], part[2], part[3], segment(part[4])}, "/")
 }
 

@@ -239,7 +239,7 @@ func (s *seen) get(o listed, fetch func() (Fact, string, error)) (Fact, error) {
 }
 
 func checkARN(arn string) error {
-	if !secretARN.MatchString(arn) {
+	if !secretARN().MatchString(arn) {
 		return fmt.Errorf("%q is not the ARN of a secret", arn)
 	}
 	return nil
