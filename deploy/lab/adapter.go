@@ -2,22 +2,55 @@ package lab
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/keytrail/keytrail/deploy/lab/host"
+	"github.com/keytrail/keytrail/deploy/lab/iam"
 	"github.com/keytrail/keytrail/deploy/lab/lambda"
 	"github.com/keytrail/keytrail/deploy/lab/secretsmanager"
 	"github.com/keytrail/keytrail/deploy/lab/ssm"
 )
 
-// invoker is Lambda as Secrets Manager sees it.
-type invoker struct{ service *lambda.Service }
+// secretsManager is who invokes rotation functions.
+const secretsManager = "secretsmanager.amazonaws.com"
+
+// invoker is Lambda as Secrets Manager sees it: each invocation needs the
+// function's own policy.
+type invoker struct {
+	service *lambda.Service
+	gate    *iam.Gate
+}
 
 func (i invoker) Invoke(ctx context.Context, functionARN string, payload []byte) (secretsmanager.InvokeResult, error) {
+	var event struct{ SecretId string }
+	if err := json.Unmarshal(payload, &event); err != nil {
+		return secretsmanager.InvokeResult{}, err
+	}
+	if !i.gate.MayInvoke(secretsManager, functionARN, event.SecretId) {
+		return secretsmanager.InvokeResult{}, fmt.Errorf("%s may not invoke %s for %s", secretsManager, functionARN, event.SecretId)
+	}
 	r, err := i.service.Invoke(ctx, functionARN, payload)
 	return secretsmanager.InvokeResult{Payload: r.Payload, FunctionError: r.FunctionError}, err
 }
+
+// mayRotate tells whether a function exists and lets Secrets Manager invoke it
+// for a secret.
+func (l *Lab) mayRotate(functionARN, secretARN string) bool {
+	return l.lambda.Has(functionARN) && l.gate.MayInvoke(secretsManager, functionARN, secretARN)
+}
+
+// directory is what IAM sees of the services.
+type directory struct{ lab *Lab }
+
+func (d directory) Secret(id string) (iam.Secret, bool) {
+	s, ok := d.lab.secrets.Look(id)
+	return iam.Secret(s), ok
+}
+
+func (d directory) Tags(arn string) map[string]string { return d.lab.ssm.DocumentTags(arn) }
 
 // nodes returns all hosts as Systems Manager sees them.
 func (l *Lab) nodes() []ssm.Node {

@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/keytrail/keytrail/deploy/lab/host"
+	"github.com/keytrail/keytrail/deploy/lab/iam"
 	"github.com/keytrail/keytrail/deploy/lab/lambda"
 	"github.com/keytrail/keytrail/deploy/lab/s3"
 	"github.com/keytrail/keytrail/deploy/lab/secretsmanager"
@@ -61,10 +62,14 @@ type Options struct {
 	RetryDelay time.Duration // between them
 	Linger     time.Duration // how long a secret deleted by force can be described
 
+	// Enforce says whose calls are judged by policies. With the zero value
+	// they are those of roles that were put; see [Lab.IAM].
+	Enforce iam.Enforcement
+
 	// Throttle limits calls: "ssm:SendCommand" to so many a second.
 	Throttle map[string]float64
 	// SSM has the finer settings of Systems Manager. Account, Region, Now,
-	// Nodes, Logger and Seed in it are the lab's.
+	// Nodes, Logger, Seed and Authorize in it are the lab's.
 	SSM ssm.Options
 
 	Seed   uint64 // of everything that AWS makes up; the same seed and calls give the same ids
@@ -77,6 +82,8 @@ type Lab struct {
 	options Options
 	url     string
 	front   *wire.Front
+	iam     *iam.Engine
+	gate    *iam.Gate
 	secrets *secretsmanager.Service
 	ssm     *ssm.Service
 	lambda  *lambda.Service
@@ -123,6 +130,10 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 		machine: host.Machine{Tools: o.Tools, Trusted: o.Trusted, Now: o.Now},
 		hosts:   map[string]*host.Host{},
 	}
+	l.iam = iam.New(o.Account, o.Region, iam.Options{Enforcement: o.Enforce, Now: o.Now})
+	if l.gate, err = iam.NewGate(l.iam, directory{l}); err != nil {
+		return nil, errors.Join(err, listener.Close(), f.close())
+	}
 	l.closing = sync.OnceValue(l.close)
 	if err := l.start(listener); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -159,24 +170,29 @@ func (l *Lab) serve(listener net.Listener) error {
 	o := l.options
 	ctx, stop := context.WithCancel(context.Background())
 	l.stop = stop
-	l.front = wire.New(wire.Options{Account: o.Account, Region: o.Region, Now: o.Now, Logger: o.Logger, Seed: o.Seed})
+	l.front = wire.New(wire.Options{
+		Account: o.Account, Region: o.Region, Now: o.Now, Logger: o.Logger, Seed: o.Seed, Authorize: l.gate.Authorize,
+	})
 	l.lambda = lambda.New(lambda.Options{
 		Account: o.Account, Region: o.Region, Endpoint: l.url, Dir: l.Dir(),
 		Concurrency: o.Concurrency, Identify: l.front.AddIdentity,
 	})
 	s := o.SSM
 	s.Account, s.Region, s.Now, s.Logger, s.Seed, s.Nodes = o.Account, o.Region, o.Now, o.Logger, o.Seed, l.nodes
+	s.Authorize = l.gate.MayCommand
 	l.ssm = ssm.New(s)
 	var err error
 	l.secrets, err = secretsmanager.New(secretsmanager.Options{
 		Account: o.Account, Region: o.Region, Now: o.Now, Seed: o.Seed, Dir: filepath.Join(l.Dir(), "secrets"),
-		Invoker: invoker{l.lambda}, MayInvoke: l.lambda.Has, Emit: o.Emit,
+		Invoker: invoker{l.lambda, l.gate}, MayInvoke: l.mayRotate, Policy: l.iam.PutResourcePolicy, Emit: o.Emit,
 		Retries: o.Retries, RetryDelay: o.RetryDelay, Linger: o.Linger,
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	store, err := s3.New(s3.Options{Dir: filepath.Join(l.Dir(), "s3"), Region: o.Region, Now: o.Now, Seed: o.Seed})
+	store, err := s3.New(s3.Options{
+		Dir: filepath.Join(l.Dir(), "s3"), Region: o.Region, Now: o.Now, Seed: o.Seed, MayList: l.gate.MayList, Policy: l.iam.PutResourcePolicy,
+	})
 	if err != nil {
 		l.secrets.Close()
 		return errors.Join(err, listener.Close())
@@ -212,6 +228,10 @@ func (l *Lab) Dir() string { return l.folder.path }
 
 // Front returns what stands before all services: recorded calls, faults.
 func (l *Lab) Front() *wire.Front { return l.front }
+
+// IAM returns what judges calls: roles and policies are put there, and the
+// decisions are read there.
+func (l *Lab) IAM() *iam.Engine { return l.iam }
 
 // Secrets returns Secrets Manager.
 func (l *Lab) Secrets() *secretsmanager.Service { return l.secrets }

@@ -70,7 +70,7 @@ func TestJudge(t *testing.T) {
 	for program, mount := range map[string]func(*testing.T, *wire.Front){
 		"secretsmanager": func(t *testing.T, f *wire.Front) {
 			s, err := secretsmanager.New(secretsmanager.Options{
-				Dir: t.TempDir(), Invoker: busy{}, MayInvoke: func(arn string) bool { return arn == functionARN },
+				Dir: t.TempDir(), Invoker: busy{}, MayInvoke: func(arn, _ string) bool { return arn == functionARN },
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -31,10 +31,7 @@ func (s *Service) createBucket(w http.ResponseWriter, r *http.Request, t target)
 	return nil
 }
 
-func (s *Service) headBucket(w http.ResponseWriter, r *http.Request, t target) error {
-	if !s.mayList(r, t) {
-		return denied(r, permissions["HeadBucket"], t.bucketARN())
-	}
+func (s *Service) headBucket(w http.ResponseWriter, _ *http.Request, t target) error {
 	w.Header().Set("X-Amz-Bucket-Region", s.options.Region)
 	return s.store.view(t.bucket, func(*bucket) error { return nil })
 }
@@ -115,6 +112,9 @@ func (s *Service) deletePolicy(w http.ResponseWriter, _ *http.Request, t target)
 
 func (s *Service) setPolicy(w http.ResponseWriter, t target, policy json.RawMessage) error {
 	if err := s.store.configure(t.bucket, func(b *bucket) error {
+		if err := s.options.Policy(t.bucketARN(), policy); err != nil {
+			return refuse(errMalformedPolicy, err.Error())
+		}
 		b.Policy = policy
 		return nil
 	}); err != nil {

@@ -4,8 +4,9 @@
 // gofakes3 reads and writes most of the protocol. This package keeps the
 // objects, since none of that library's stores has versions on disk, and
 // stands in front of it for what it does not model: checksums and the
-// aws-chunked encoding, Object Lock, conditional deletes, bucket policies (kept,
-// not enforced), and errors with the codes, texts and statuses of AWS.
+// aws-chunked encoding, Object Lock, conditional deletes, bucket policies (kept
+// for whoever judges by them), and errors with the codes, texts and statuses of
+// AWS.
 //
 // A write is checked against its conditions and made under one lock, so that
 // of many creators exactly one wins. Reads are of the last write, and lists
@@ -15,17 +16,17 @@
 // parts and their attributes, tags, ACLs, legal holds, default retention,
 // suspended versioning, lifecycle, replication, website and every other
 // sub-resource. Accepted and without effect: signatures, policies, storage
-// class, encryption headers, Cache-Control and Expires. Permissions are those
-// of Options.MayList alone. The version "null" of a key can be deleted by its id
-// but read as the current one only. A failed If-Match of a DeleteObject whose
-// key is absent answers 412, which AWS does not document.
+// class, encryption headers, Cache-Control and Expires. Permissions are not
+// judged here, but for Options.MayList. The version "null" of a key can be
+// deleted by its id but read as the current one only. A failed If-Match of a
+// DeleteObject whose key is absent answers 412, which AWS does not document.
 package s3
 
 import (
 	"cmp"
+	"encoding/json"
 	"math/rand/v2"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -42,8 +43,13 @@ type Options struct {
 
 	// MayList tells whether a caller has s3:ListBucket on a bucket. Without
 	// it a key that is missing answers 403 AccessDenied and not 404. nil
-	// grants it to everybody.
+	// grants it to everybody. Whether a call may list is decided before it
+	// comes here.
 	MayList func(caller wire.Identity, bucket string) bool
+
+	// Policy is told of every policy that a bucket gets, nil when it loses
+	// it, before it has it. An error refuses it as malformed.
+	Policy func(bucketARN string, document json.RawMessage) error
 
 	// ConflictRate is the share of conditional writes and deletes, 0 to 1,
 	// that answer 409 ConditionalRequestConflict and do nothing, as AWS does
@@ -73,9 +79,19 @@ func New(o Options) (*Service, error) {
 	if o.MayList == nil {
 		o.MayList = func(wire.Identity, string) bool { return true }
 	}
+	if o.Policy == nil {
+		o.Policy = func(string, json.RawMessage) error { return nil }
+	}
 	st, err := openStore(o.Dir, o.Now, o.Seed)
 	if err != nil {
 		return nil, err
+	}
+	for name, b := range st.buckets {
+		if b.Policy != nil {
+			if err := o.Policy(target{bucket: name}.bucketARN(), b.Policy); err != nil {
+				return nil, err
+			}
+		}
 	}
 	s := &Service{options: o, store: st, conflictRate: o.ConflictRate, random: rand.New(rand.NewPCG(o.Seed, 0x7333))}
 	s.protocol = gofakes3.New(backend{st}, gofakes3.WithTimeSource(clock(o.Now)),
@@ -134,15 +150,17 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, t target, action
 	if action == "" {
 		return gofakes3.ErrNotImplemented
 	}
-	if strings.HasPrefix(action, "List") && t.bucket != "" && !s.mayList(r, t) {
-		return denied(r, "s3:ListBucket", t.bucketARN())
-	}
 	if own := s.own[action]; own != nil {
 		return own(w, r, t)
 	}
 	a, err := s.speak(r)
 	if err != nil {
 		return err
+	}
+	if action == "DeleteBucket" {
+		if err := s.options.Policy(t.bucketARN(), nil); err != nil {
+			return err
+		}
 	}
 	a.write(w)
 	return nil

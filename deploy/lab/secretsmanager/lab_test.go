@@ -45,7 +45,7 @@ func newLab(t *testing.T, change ...func(*secretsmanager.Options)) *lab {
 	l := &lab{t: t, now: monday, function: &function{}}
 	o := secretsmanager.Options{
 		Seed: 1, Now: l.clock, Invoker: l.function, Emit: l.note,
-		MayInvoke: func(arn string) bool { return arn == functionARN },
+		MayInvoke: func(arn, _ string) bool { return arn == functionARN },
 	}
 	for _, f := range change {
 		f(&o)

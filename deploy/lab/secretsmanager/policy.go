@@ -32,6 +32,9 @@ func (s *Service) putResourcePolicy(in *api.PutResourcePolicyInput) (*api.PutRes
 	if err := checkPolicy(*in.ResourcePolicy, aws.ToBool(in.BlockPublicPolicy)); err != nil {
 		return nil, err
 	}
+	if err := s.options.Policy(sec.ARN, json.RawMessage(*in.ResourcePolicy)); err != nil {
+		return nil, &wire.Error{Code: "MalformedPolicyDocumentException", Message: err.Error()}
+	}
 	return commit(s, sec, func() (*api.PutResourcePolicyOutput, error) {
 		sec.Policy = in.ResourcePolicy
 		return &api.PutResourcePolicyOutput{ARN: &sec.ARN, Name: &sec.Name}, nil
@@ -74,6 +77,9 @@ func (s *Service) deleteResourcePolicy(in *api.DeleteResourcePolicyInput) (*api.
 	defer s.mu.Unlock()
 	sec, err := s.change(in.SecretId)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.options.Policy(sec.ARN, nil); err != nil {
 		return nil, err
 	}
 	return commit(s, sec, func() (*api.DeleteResourcePolicyOutput, error) {

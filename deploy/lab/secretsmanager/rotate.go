@@ -94,7 +94,7 @@ func (s *Service) configure(sec *secret, in *api.RotateSecretInput) error {
 	if r.Function == "" {
 		return badRequest("No Lambda rotation function ARN is associated with this secret.")
 	}
-	if s.options.Invoker == nil || s.options.MayInvoke != nil && !s.options.MayInvoke(r.Function) {
+	if s.options.Invoker == nil || s.options.MayInvoke != nil && !s.options.MayInvoke(r.Function, sec.ARN) {
 		return &wire.Error{Code: "AccessDeniedException", Message: "Secrets Manager cannot invoke the specified Lambda function. " +
 			"Ensure that the function policy grants access to the principal secretsmanager.amazonaws.com."}
 	}

@@ -6,7 +6,8 @@
 //
 // It speaks through the wire front only, keeps each secret in one file, and
 // never reads a clock but the one it is given. Replication, KMS and IAM are
-// not here: every caller that reaches the service may do everything.
+// not here: every caller that reaches the service may do everything, and
+// policies are kept for whoever judges by them.
 package secretsmanager
 
 import (
@@ -14,6 +15,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
@@ -48,8 +50,12 @@ type Options struct {
 	// Invoker runs rotation functions; without one RotateSecret is refused.
 	Invoker Invoker
 	// MayInvoke tells whether a function exists and lets Secrets Manager
-	// invoke it. nil takes every ARN.
-	MayInvoke func(functionARN string) bool
+	// invoke it for a secret. nil takes every ARN.
+	MayInvoke func(functionARN, secretARN string) bool
+
+	// Policy is told of every resource policy that a secret gets, nil when it
+	// loses it, before it has it. An error refuses it.
+	Policy func(secretARN string, document json.RawMessage) error
 
 	// Emit is told of every service event, in order. It must not call the
 	// service.
@@ -120,9 +126,19 @@ func New(o Options) (*Service, error) {
 	if o.Emit == nil {
 		o.Emit = func(Event) {}
 	}
+	if o.Policy == nil {
+		o.Policy = func(string, json.RawMessage) error { return nil }
+	}
 	secrets, err := load(o.Dir)
 	if err != nil {
 		return nil, err
+	}
+	for arn, sec := range secrets {
+		if sec.Policy != nil {
+			if err := o.Policy(arn, json.RawMessage(*sec.Policy)); err != nil {
+				return nil, err
+			}
+		}
 	}
 	s := &Service{options: o, secrets: secrets, running: map[string]string{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

@@ -97,7 +97,7 @@ func (s *Service) send(i *invocation) {
 	c, info := i.command, i.node.Info()
 	i.sent = s.options.Now()
 	switch {
-	case !s.allowed(c.caller, s.nodeARN(i.node, info), info.Tags):
+	case s.allowed(c.caller, s.nodeARN(i.node, info), info.Tags) != nil:
 		i.set(accessDenied)
 		return
 	case !slices.Contains(c.content.platforms(), info.platform()):

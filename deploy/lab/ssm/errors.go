@@ -90,12 +90,6 @@ func errValidation(message string) error {
 	return &wire.Error{Code: "ValidationException", Message: message}
 }
 
-// Recorded.
-func errAccess(caller wire.Identity, resource string) error {
-	return &wire.Error{Code: "AccessDeniedException", Message: "User: " + caller.ARN + " is not authorized to perform: ssm:SendCommand on resource: " +
-		resource + " because no identity-based policy allows the ssm:SendCommand action"}
-}
-
 // Message of AWS's model.
 func errNextToken() error {
 	return &wire.Error{Code: "InvalidNextToken", Message: "The specified token isn't valid."}

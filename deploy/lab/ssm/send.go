@@ -119,8 +119,8 @@ func (s *Service) runnable(caller wire.Identity, in *awsssm.SendCommandInput) (*
 	if err != nil {
 		return nil, nil, err
 	}
-	if arn := s.documentARN(d); !s.allowed(caller, arn, d.tags) {
-		return nil, nil, errAccess(caller, arn)
+	if err := s.allowed(caller, s.documentARN(d), d.tags); err != nil {
+		return nil, nil, err
 	}
 	v, err := d.revision(in.DocumentVersion, nil)
 	if err != nil {
@@ -183,12 +183,13 @@ func (s *Service) named(caller wire.Identity, d *content, in *awsssm.SendCommand
 		}
 		list = append(list, n)
 		info := n.Info()
-		switch arn := s.nodeARN(n, info); {
-		case info.State == Terminated, info.State == Unmanaged:
+		if info.State == Terminated || info.State == Unmanaged {
 			return nil, errInstancesNotValid()
-		case !s.allowed(caller, arn, info.Tags):
-			return nil, errAccess(caller, arn)
-		case !slices.Contains(d.platforms(), info.platform()):
+		}
+		if err := s.allowed(caller, s.nodeARN(n, info), info.Tags); err != nil {
+			return nil, err
+		}
+		if !slices.Contains(d.platforms(), info.platform()) {
 			return nil, errPlatform(id, string(info.platform()))
 		}
 	}
@@ -269,8 +270,11 @@ func timeoutSeconds(in *awsssm.SendCommandInput) int32 {
 	return *in.TimeoutSeconds
 }
 
-func (s *Service) allowed(caller wire.Identity, arn string, tags map[string]string) bool {
-	return s.options.Authorize == nil || s.options.Authorize(caller, arn, tags)
+func (s *Service) allowed(caller wire.Identity, arn string, tags map[string]string) error {
+	if s.options.Authorize == nil {
+		return nil
+	}
+	return s.options.Authorize(caller, arn, tags)
 }
 
 func (s *Service) nodeARN(n Node, i Info) string {

@@ -1,7 +1,6 @@
 package ssm_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -170,12 +169,14 @@ func TestAuthorize(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		nodes := fleet(2)
 		nodes[1].info.Tags["Team"] = "other"
-		l := start(t, nodes, ssm.Options{Authorize: func(caller wire.Identity, resource string, tags map[string]string) bool {
-			return tags["Team"] != "other"
+		l := start(t, nodes, ssm.Options{Authorize: func(_ wire.Identity, resource string, tags map[string]string) error {
+			if tags["Team"] == "other" {
+				return &wire.Error{Code: "AccessDeniedException", Message: "not on " + resource}
+			}
+			return nil
 		}})
 		_, err := l.SendCommand(t.Context(), shell(nodes...))
-		want := fmt.Sprintf("AccessDeniedException: User: arn:aws:iam::111122223333:user/operator is not authorized to perform: ssm:SendCommand on resource: "+
-			"arn:aws:ec2:us-east-1:111122223333:instance/%s because no identity-based policy allows the ssm:SendCommand action", nodes[1].id)
+		want := "AccessDeniedException: not on arn:aws:ec2:us-east-1:111122223333:instance/" + nodes[1].id
 		if diff := cmp.Diff(want, failure(t, err)); diff != "" {
 			t.Error("by id:", diff)
 		}

@@ -57,8 +57,9 @@ type Options struct {
 	// command that would exceed it ends as RateExceeded. 0 is no limit.
 	PendingLimit int
 	// Authorize tells whether a caller may send commands to a resource, a
-	// document or a node; nil allows all. It must not call the service.
-	Authorize func(caller wire.Identity, resource string, tags map[string]string) bool
+	// document or a node, by its ARN: nil, or the error to refuse a call with
+	// that names it. No function allows all. It must not call the service.
+	Authorize func(caller wire.Identity, resource string, tags map[string]string) error
 }
 
 // Delivery is a command on its way to a node.

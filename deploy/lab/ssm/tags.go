@@ -66,6 +66,17 @@ func (s *Service) listTagsForResource(_ wire.Identity, in *awsssm.ListTagsForRes
 	return &awsssm.ListTagsForResourceOutput{TagList: tagList(tags)}, nil
 }
 
+// DocumentTags returns the tags of a document by its ARN, nil if there is none.
+func (s *Service) DocumentTags(arn string) map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, err := s.document(arn)
+	if err != nil {
+		return nil
+	}
+	return maps.Clone(d.tags)
+}
+
 func tagList(tags map[string]string) []types.Tag {
 	list := []types.Tag{}
 	for _, key := range slices.Sorted(maps.Keys(tags)) {

@@ -95,6 +95,12 @@ type Options struct {
 	Logger  *slog.Logger     // default none
 	Seed    uint64           // of request ids
 	Keep    int              // recorded calls kept, the oldest are dropped first; default 10,000
+
+	// Authorize tells whether a call may go on to its service: nil, or the
+	// error to answer with. It comes after the faults before the work. The
+	// body is the Request's; that of the http.Request was read. nil lets every
+	// call through.
+	Authorize func(ctx context.Context, r Request, hr *http.Request) error
 }
 
 // Front is an http.Handler for all services. Make it with [New].
@@ -197,7 +203,7 @@ func (f *Front) answer(hr *http.Request, r *Request) answer {
 		return answer{dropped: true}
 	case len(body) > maxBody:
 		return failed(d, &Error{Code: "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge})
-	case r.Region != f.options.Region:
+	case r.Region != f.options.Region && !(global[r.Service] && r.Region == globalRegion):
 		return failed(d, &Error{Code: "InvalidSignatureException", Message: "Credential should be scoped to a valid Region, not '" + r.Region + "'."})
 	case service == nil && handler == nil:
 		return failed(d, &Error{Code: "UnknownOperationException", Message: "The lab has no service '" + r.Service + "'."})
@@ -211,7 +217,7 @@ func (f *Front) answer(hr *http.Request, r *Request) answer {
 		return failed(d, err)
 	}
 	ctx := context.WithoutCancel(hr.Context())
-	return f.guard(ctx, r, d, func() answer {
+	return f.guard(ctx, hr, r, d, func() answer {
 		out, err := service.Serve(ctx, *r)
 		if err != nil {
 			return failed(d, err)
@@ -224,6 +230,13 @@ func (f *Front) answer(hr *http.Request, r *Request) answer {
 	})
 }
 
+// global are the services that have no Regions: their clients sign for one of
+// them, wherever they are.
+// https://docs.aws.amazon.com/general/latest/gr/rande.html#global-endpoints
+var global = map[string]bool{"iam": true, "sts": true}
+
+const globalRegion = "us-east-1"
+
 // serveHTTP runs a REST or query handler and keeps its answer, so that a
 // fault can still replace or lose it.
 func (f *Front) serveHTTP(hr *http.Request, r *Request, d dialect, h http.Handler) answer {
@@ -233,7 +246,7 @@ func (f *Front) serveHTTP(hr *http.Request, r *Request, d dialect, h http.Handle
 	} else if a := queryAction(hr, r.Body); a != "" {
 		r.Action = a
 	}
-	return f.guard(hr.Context(), r, d, func() answer {
+	return f.guard(hr.Context(), hr, r, d, func() answer {
 		seen := *r
 		seen.Body = nil
 		clone := hr.WithContext(context.WithValue(hr.Context(), contextKey{}, seen))
@@ -244,10 +257,16 @@ func (f *Front) serveHTTP(hr *http.Request, r *Request, d dialect, h http.Handle
 	})
 }
 
-// guard serves a request between the faults before it and those after it.
-func (f *Front) guard(ctx context.Context, r *Request, d dialect, serve func() answer) answer {
+// guard serves a request that is authorized, between the faults before it and
+// those after it.
+func (f *Front) guard(ctx context.Context, hr *http.Request, r *Request, d dialect, serve func() answer) answer {
 	if err := f.faults.apply(ctx, *r, Before); err != nil {
 		return failed(d, err)
+	}
+	if f.options.Authorize != nil {
+		if err := f.options.Authorize(ctx, *r, hr); err != nil {
+			return failed(d, err)
+		}
 	}
 	a := serve()
 	if err := f.faults.apply(ctx, *r, After); err != nil {
