@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -99,17 +100,16 @@ func (q *question) keys(n need, on resource) Keys {
 	for key, member := range n.keys {
 		k[key] = q.members(member)
 	}
-	if tags := q.requestTags(); len(tags) > 0 {
-		for name, value := range tags {
-			k["aws:RequestTag/"+name] = []string{value}
-		}
-		k["aws:TagKeys"] = tagNames(tags)
+	for name, value := range q.requestTags() {
+		k["aws:RequestTag/"+name] = []string{value}
+		k["aws:TagKeys"] = append(k["aws:TagKeys"], name)
 	}
+	k["aws:TagKeys"] = append(k["aws:TagKeys"], scalars(q.json["TagKeys"])...) // of tags that go
+	slices.Sort(k["aws:TagKeys"])
 	return k.with(on.keys)
 }
 
-// requestTags returns the tags that a request sets or, without values, takes
-// away.
+// requestTags returns the tags that a request sets.
 func (q *question) requestTags() map[string]string {
 	tags := map[string]string{}
 	list, _ := q.json["Tags"].([]any)
@@ -119,9 +119,6 @@ func (q *question) requestTags() map[string]string {
 		if len(name) == 1 {
 			tags[name[0]] = strings.Join(value, "")
 		}
-	}
-	for _, name := range scalars(q.json["TagKeys"]) {
-		tags[name] = ""
 	}
 	return tags
 }

@@ -3,8 +3,6 @@ package iam
 import (
 	"cmp"
 	"encoding/xml"
-	"maps"
-	"slices"
 	"strings"
 )
 
@@ -207,6 +205,3 @@ func (q *question) role() []resource {
 	}
 	return some(q.gate.engine.RoleARN(path, name))
 }
-
-// tagNames returns the keys of a request's tags, sorted.
-func tagNames(tags map[string]string) []string { return slices.Sorted(maps.Keys(tags)) }

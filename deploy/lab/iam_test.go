@@ -1,0 +1,171 @@
+package lab_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/aws/smithy-go"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keytrail/keytrail/deploy/lab"
+	"github.com/keytrail/keytrail/deploy/lab/iam"
+	"github.com/keytrail/keytrail/deploy/lab/lambda"
+	engine "github.com/keytrail/keytrail/deploy/lab/secretsmanager"
+)
+
+const rotatePolicy = `{"Version":"2012-10-17","Statement":[
+	{"Sid":"Secrets","Effect":"Allow","Action":["secretsmanager:DescribeSecret","secretsmanager:PutSecretValue","secretsmanager:UpdateSecretVersionStage"],
+	 "Resource":"arn:aws:secretsmanager:*:${aws:PrincipalAccount}:secret:*",
+	 "Condition":{"ArnEquals":{"secretsmanager:resource/AllowRotationLambdaArn":"arn:aws:lambda:us-east-1:111122223333:function:rotate"}}},
+	{"Sid":"TooMuch","Effect":"Allow","Action":"secretsmanager:GetSecretValue","Resource":"*"}]}`
+
+const rotatePermission = `{"Version":"2012-10-17","Statement":{"Sid":"Rotate","Effect":"Allow","Principal":{"Service":"secretsmanager.amazonaws.com"},
+	"Action":"lambda:InvokeFunction","Resource":"arn:aws:lambda:us-east-1:111122223333:function:rotate",
+	"Condition":{"StringEquals":{"aws:SourceAccount":"111122223333"}}}}`
+
+const assumedByLambda = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}}`
+
+// TestEveryoneIsJudged rotates a secret where nothing is allowed, then as little
+// as it needs, and asks the records which rights it did need.
+func TestEveryoneIsJudged(t *testing.T) {
+	t.Parallel()
+	failures := make(chan string, 10)
+	l := start(t, lab.Options{
+		Dir: t.TempDir(), Functions: []lambda.Function{function()}, Enforce: iam.Everyone,
+		Emit: func(e engine.Event) {
+			if e.Name == engine.RotationFailed {
+				failures <- e.ErrorMessage
+			}
+		},
+	})
+	sm := operator(t, l)
+	created, err := sm.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String("ssh"), SecretString: aws.String("first")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	arn := l.Lambda().ARN("rotate")
+	rotate := func() error {
+		_, err := sm.RotateSecret(t.Context(), &secretsmanager.RotateSecretInput{
+			SecretId: created.ARN, RotationLambdaARN: &arn, RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
+		})
+		l.Secrets().Wait()
+		return err
+	}
+	if err := rotate(); err == nil || !strings.Contains(err.Error(), "Secrets Manager cannot invoke the specified Lambda function") {
+		t.Errorf("without a policy of the function: %v", err)
+	}
+	if err := l.IAM().PutResourcePolicy(arn, json.RawMessage(rotatePermission)); err != nil {
+		t.Fatal(err)
+	}
+	if err := rotate(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := <-failures, "Error when executing lambda "+arn+" during createSecret step"; got != want {
+		t.Errorf("without a role: %s", got)
+	}
+	log, err := l.Lambda().Logs("rotate")
+	if want := "is not authorized to perform: secretsmanager:PutSecretValue on resource: " + *created.ARN + " because no identity-based policy allows"; err != nil || !strings.Contains(log, want) {
+		t.Errorf("the function says (%v):\n%s\nwant %s", err, log, want)
+	}
+	if _, err := sm.CancelRotateSecret(t.Context(), &secretsmanager.CancelRotateSecretInput{SecretId: created.ARN}); err != nil {
+		t.Fatal(err)
+	}
+	pending, err := sm.DescribeSecret(t.Context(), &secretsmanager.DescribeSecretInput{SecretId: created.ARN})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, labels := range pending.VersionIdsToStages {
+		if labels[0] == "AWSPENDING" {
+			if _, err := sm.UpdateSecretVersionStage(t.Context(), &secretsmanager.UpdateSecretVersionStageInput{
+				SecretId: created.ARN, VersionStage: aws.String("AWSPENDING"), RemoveFromVersionId: &id,
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+
+	if err := l.IAM().PutRole(iam.Role{
+		Name: "rotate-role", AssumeRolePolicy: json.RawMessage(assumedByLambda), Inline: map[string]json.RawMessage{"rotate": json.RawMessage(rotatePolicy)},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := rotate(); err != nil || len(failures) > 0 {
+		t.Fatalf("with a role: %v, %d failures", err, len(failures))
+	}
+	needed := map[string]bool{}
+	for _, g := range l.IAM().Grants() {
+		if g.Policy != "arn:aws:iam::111122223333:role/rotate-role" {
+			needed[g.String()] = len(l.IAM().Needing(g.Statement, "")) > 0
+		}
+	}
+	want := map[string]bool{"rotate-role/rotate Secrets": true, "rotate-role/rotate TooMuch": false, arn + " Rotate": true}
+	if diff := cmp.Diff(want, needed); diff != "" {
+		t.Errorf("statements that calls needed (-want +got):\n%s", diff)
+	}
+}
+
+// TestPoliciesOfServicesAreEnforced puts policies through the services that keep
+// them; they bind the operator as well, after a restart too.
+func TestPoliciesOfServicesAreEnforced(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := start(t, lab.Options{Dir: dir, Enforce: iam.Everyone})
+	objects := func() *s3.Client {
+		return s3.NewFromConfig(clientConfig(t, l), func(o *s3.Options) { o.UsePathStyle = true })
+	}
+	bucket, sm := aws.String("keytrail"), operator(t, l)
+	if _, err := objects().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: bucket}); err != nil {
+		t.Fatal(err)
+	}
+	secret, err := sm.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String("ssh"), SecretString: aws.String("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	deny := `{"Version":"2012-10-17","Statement":[{"Sid":"No","Effect":"Deny","Principal":"*","Action":"ACTION","Resource":"RESOURCE"}]}`
+	policy := func(action, resource string) *string {
+		return aws.String(strings.NewReplacer("ACTION", action, "RESOURCE", resource).Replace(deny))
+	}
+	_, err = objects().PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: bucket, Policy: aws.String(strings.Replace(*policy("s3:*", "*"), `"Sid"`, `"Cid"`, 1))})
+	if e, ok := apiError(err); !ok || e.ErrorCode() != "MalformedPolicy" || !strings.Contains(e.ErrorMessage(), `element "Cid" is not known`) {
+		t.Errorf("a malformed policy: %v", err)
+	}
+	if _, err := objects().PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: bucket, Policy: policy("s3:PutObject", "arn:aws:s3:::keytrail/register/*")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sm.PutResourcePolicy(t.Context(), &secretsmanager.PutResourcePolicyInput{SecretId: secret.ARN, ResourcePolicy: policy("secretsmanager:GetSecretValue", "*")}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		_, err = objects().PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: aws.String("register/x"), Body: strings.NewReader("x")})
+		if e, ok := apiError(err); !ok || e.ErrorCode() != "AccessDenied" || !strings.Contains(e.ErrorMessage(), "with an explicit deny in a resource-based policy") {
+			t.Errorf("put below register: %v", err)
+		}
+		if _, err = objects().PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: aws.String("lease/x"), Body: strings.NewReader("x")}); err != nil {
+			t.Errorf("put below lease: %v", err)
+		}
+		_, err = operator(t, l).GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: secret.ARN})
+		if e, ok := apiError(err); !ok || e.ErrorCode() != "AccessDeniedException" {
+			t.Errorf("get the value: %v", err)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		l = start(t, lab.Options{Dir: dir, Enforce: iam.Everyone})
+	}
+	if _, err := objects().DeleteBucketPolicy(t.Context(), &s3.DeleteBucketPolicyInput{Bucket: bucket}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = objects().PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: aws.String("register/x"), Body: strings.NewReader("x")}); err != nil {
+		t.Errorf("put after the policy went: %v", err)
+	}
+}
+
+func apiError(err error) (smithy.APIError, bool) {
+	return errors.AsType[smithy.APIError](err)
+}
