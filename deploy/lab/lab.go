@@ -1,5 +1,5 @@
 // Package lab is an AWS-compatible engine on this machine: Secrets Manager,
-// Systems Manager, Lambda and S3 behind one address on loopback, and hosts
+// Systems Manager, Lambda, S3 and IAM behind one address on loopback, and hosts
 // whose files a person can look into. It starts and ends them together and gives
 // them one account, one Region and one clock; how each behaves stands in the
 // packages below this one.
@@ -197,6 +197,8 @@ func (l *Lab) serve(listener net.Listener) error {
 		l.secrets.Close()
 		return errors.Join(err, listener.Close())
 	}
+	l.front.HandleHTTP("iam", l.iam.Handler())
+	l.front.HandleHTTP("sts", l.iam.STSHandler())
 	l.front.HandleHTTP("s3", store)
 	l.front.Handle("secretsmanager", l.secrets)
 	l.front.Handle("ssm", l.ssm)

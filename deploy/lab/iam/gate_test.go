@@ -79,6 +79,7 @@ func (named) ServeHTTP(http.ResponseWriter, *http.Request) {}
 // call is a request, as METHOD PATH or as SERVICE TARGET.
 type call struct {
 	service, action string
+	key             string // default WORKER
 	path            string // of REST services; the method is PUT
 	header          map[string]string
 	body            string
@@ -94,7 +95,11 @@ func (c call) send(t *testing.T, url string) (status int, body string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=WORKER/20261101/us-east-1/"+c.service+"/aws4_request")
+	key := "WORKER"
+	if c.key != "" {
+		key = c.key
+	}
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+key+"/20261101/us-east-1/"+c.service+"/aws4_request")
 	r.Header.Set("User-Agent", "test")
 	if target := map[string]string{"ssm": "AmazonSSM", "secretsmanager": "secretsmanager", "cloudtrail": "CloudTrail_20131101"}[c.service]; target != "" {
 		r.Header.Set("X-Amz-Target", target+"."+c.action)

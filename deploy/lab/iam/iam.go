@@ -87,17 +87,23 @@ type Role struct {
 	Inline           map[string]json.RawMessage // by name
 	Managed          map[string]json.RawMessage // by ARN
 	Boundary         json.RawMessage            // permissions boundary, nil for none
+
+	created time.Time
 }
 
 var (
-	roleName = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
-	rolePath = regexp.MustCompile(`^/([\w+=,.@-]+/)*$`)
+	roleName   = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
+	policyName = regexp.MustCompile(`^[\w+=,.@-]{1,128}$`)
+	rolePath   = regexp.MustCompile(`^/([\w+=,.@-]+/)*$`)
 )
 
 // PutRole adds a role, or replaces the one of that name. The error names every
 // statement that is wrong.
 func (e *Engine) PutRole(r Role) error {
 	r.Path = cmp.Or(r.Path, "/")
+	if r.created.IsZero() {
+		r.created = e.options.Now()
+	}
 	if !roleName.MatchString(r.Name) || !rolePath.MatchString(r.Path) || len(r.Path) > 512 {
 		return fmt.Errorf("role %q with path %q: not a name, or not a path", r.Name, r.Path)
 	}

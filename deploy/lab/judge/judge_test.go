@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
+	"github.com/keytrail/keytrail/deploy/lab/iam"
 	"github.com/keytrail/keytrail/deploy/lab/s3"
 	"github.com/keytrail/keytrail/deploy/lab/secretsmanager"
 	"github.com/keytrail/keytrail/deploy/lab/ssm"
@@ -84,6 +85,11 @@ func TestJudge(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.HandleHTTP("s3", s)
+		},
+		"iam": func(_ *testing.T, f *wire.Front) {
+			e := iam.New("111122223333", "us-east-1", iam.Options{})
+			f.HandleHTTP("iam", e.Handler())
+			f.HandleHTTP("sts", e.STSHandler())
 		},
 		"ssm": func(t *testing.T, f *wire.Front) {
 			s := ssm.New(ssm.Options{Nodes: func() []ssm.Node { return []ssm.Node{node("i-0000000000000001a"), node("i-0000000000000002a")} }})
