@@ -23,6 +23,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/keytrail/keytrail/deploy/lab/cloudformation"
 	"github.com/keytrail/keytrail/deploy/lab/host"
 	"github.com/keytrail/keytrail/deploy/lab/iam"
 	"github.com/keytrail/keytrail/deploy/lab/lambda"
@@ -79,19 +80,21 @@ type Options struct {
 
 // Lab is a running lab. Make it with [Start]; end it with Close.
 type Lab struct {
-	options Options
-	url     string
-	front   *wire.Front
-	iam     *iam.Engine
-	gate    *iam.Gate
-	secrets *secretsmanager.Service
-	ssm     *ssm.Service
-	lambda  *lambda.Service
-	machine host.Machine
-	folder  *folder
-	stop    context.CancelFunc // of the goroutines below
-	group   errgroup.Group     // server and clock
-	closing func() error
+	options  Options
+	url      string
+	front    *wire.Front
+	iam      *iam.Engine
+	gate     *iam.Gate
+	secrets  *secretsmanager.Service
+	ssm      *ssm.Service
+	lambda   *lambda.Service
+	stacks   *cloudformation.Service
+	policies *cloudformation.PolicyStore
+	machine  host.Machine
+	folder   *folder
+	stop     context.CancelFunc // of the goroutines below
+	group    errgroup.Group     // server and clock
+	closing  func() error
 
 	mu     sync.Mutex
 	hosts  map[string]*host.Host
@@ -203,6 +206,7 @@ func (l *Lab) serve(listener net.Listener) error {
 	l.front.Handle("secretsmanager", l.secrets)
 	l.front.Handle("ssm", l.ssm)
 	l.front.HandleHTTP("lambda", l.lambda.Handler())
+	l.stacks = l.newStacks()
 	l.group.Go(func() error { return l.front.Serve(ctx, listener) })
 	l.group.Go(func() error { return l.tick(ctx) })
 	return nil

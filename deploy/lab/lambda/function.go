@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -39,9 +40,13 @@ type Function struct {
 	Env         map[string]string // may not set what Lambda reserves, such as AWS_REGION
 	Timeout     time.Duration     // at most 15 minutes, any fraction of a second; default 3 s
 	MemoryMB    int               // told to the function and to its callers, not enforced; default 128
-	Role        string            // name of the role that its session assumes; default NAME-role
+	Role        string            // name of the role that its session assumes, after its path if it has one; default NAME-role
 	Handler     string            // default bootstrap
 	Aliases     []string          // each names the one version there is
+	Versions    int               // so many were published; their numbers are further names of the one there is
+	LogFormat   string            // Text or JSON, which the function's logger is told; default Text
+	LogLevel    string            // of its logger in JSON
+	LogGroup    string            // default /aws/lambda/NAME
 	Concurrency int               // invocations at once that are reserved for it; 0 reserves none
 }
 
@@ -124,6 +129,12 @@ func (f *Function) findProgram() error {
 	return err
 }
 
+// published tells whether a version's number was given out.
+func (f Function) published(number string) bool {
+	n, err := strconv.Atoi(number)
+	return err == nil && n >= 1 && n <= f.Versions && number == strconv.Itoa(n)
+}
+
 // credentials are what a function signs its calls with. They are derived from
 // its name, so that they are the same in each run; nothing checks the secret.
 type credentials struct {
@@ -144,7 +155,7 @@ func (o Options) credentials(f Function) credentials {
 func (o Options) identity(f Function) wire.Identity {
 	return wire.Identity{
 		AccessKeyID: o.credentials(f).accessKeyID,
-		ARN:         "arn:aws:sts::" + o.Account + ":assumed-role/" + f.Role + "/" + f.Name,
+		ARN:         "arn:aws:sts::" + o.Account + ":assumed-role/" + path.Base(f.Role) + "/" + f.Name,
 	}
 }
 
@@ -177,7 +188,7 @@ func (o Options) environment(f Function, runtimeAPI, stream string) []string {
 		"AWS_LAMBDA_FUNCTION_VERSION":     latest,
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(f.MemoryMB),
 		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
-		"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + f.Name,
+		"AWS_LAMBDA_LOG_GROUP_NAME":       cmp.Or(f.LogGroup, "/aws/lambda/"+f.Name),
 		"AWS_LAMBDA_LOG_STREAM_NAME":      stream,
 		"AWS_LAMBDA_RUNTIME_API":          runtimeAPI,
 		"LAMBDA_TASK_ROOT":                f.Dir,
@@ -188,6 +199,11 @@ func (o Options) environment(f Function, runtimeAPI, stream string) []string {
 		"AWS_ENDPOINT_URL":          o.Endpoint,
 		"AWS_EC2_METADATA_DISABLED": "true",
 		"NO_PROXY":                  "127.0.0.1,localhost,::1",
+	}
+	for name, value := range map[string]string{"AWS_LAMBDA_LOG_FORMAT": f.LogFormat, "AWS_LAMBDA_LOG_LEVEL": f.LogLevel} {
+		if value != "" {
+			env[name] = value
+		}
 	}
 	maps.Copy(env, f.Env)
 	list := make([]string, 0, len(env))

@@ -178,7 +178,7 @@ func (s *Service) resolve(name, qualifier string) (f *function, arn string, err 
 	f = s.functions[base]
 	s.mu.Unlock()
 	known := f != nil && region == s.options.Region && account == s.options.Account &&
-		(qualifier == "" || qualifier == latest || slices.Contains(f.Aliases, qualifier))
+		(qualifier == "" || qualifier == latest || slices.Contains(f.Aliases, qualifier) || f.published(qualifier))
 	if !known {
 		return nil, "", &wire.Error{Code: "ResourceNotFoundException", Message: "Function not found: " + arn, Status: http.StatusNotFound}
 	}

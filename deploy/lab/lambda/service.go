@@ -108,6 +108,32 @@ func (s *Service) AddFunction(f Function) error {
 	return nil
 }
 
+// RemoveFunction removes a function: what is under way ends as it began, later
+// invocations find nothing. Its log stays.
+func (s *Service) RemoveFunction(name string) {
+	s.mu.Lock()
+	var stale []*sandbox
+	if f := s.functions[name]; f != nil {
+		stale, f.idle = f.idle, nil
+		delete(s.functions, name)
+	}
+	s.mu.Unlock()
+	killAll(stale)
+}
+
+// Function returns the function of a name as it was completed.
+func (s *Service) Function(name string) (Function, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.functions[name]
+	if f == nil {
+		return Function{}, false
+	}
+	c := f.Function
+	c.Env, c.Aliases, c.Command = maps.Clone(c.Env), slices.Clone(c.Aliases), slices.Clone(c.Command)
+	return c, true
+}
+
 // ARN returns the ARN of a function, whether it exists or not.
 func (s *Service) ARN(name string) string { return s.options.functionARN(name, "") }
 

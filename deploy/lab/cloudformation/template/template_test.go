@@ -249,7 +249,7 @@ func TestUnsound(t *testing.T) {
 		"Outputs: {O: {Value: !Ref X}}\n" + good:                           "Template format error: Unresolved resource dependencies [X] in the Outputs block of the template",
 		"Outputs: {O: {Valu: x}}\n" + good:                                 "Invalid template output property 'Valu'",
 		"Resources: {A: {Type: T, DependsOn: B}, B: {Type: T, Properties: {x: !GetAtt C.Arn}}, C: {Type: T, Properties: {x: !Sub '${A}'}}, D: {Type: T, DependsOn: A}, E: {Type: T}}": "Circular dependency between resources: [A, B, C]",
-		"Resources: {A: {Type: T, Properties: {x: !Ref A}}}":                                                                "Circular dependency between resources: [A]",
+		"Resources: {A: {Type: T, Properties: {x: !Ref A}}}":                                                                      "Circular dependency between resources: [A]",
 		"Conditions: {Fails: !Equals [a, b]}\nResources: {A: {Type: T, Condition: Fails}, B: {Type: T, Properties: {x: !Ref A}}}": "Template format error: Unresolved resource dependencies [A] in the Resources block of the template",
 	} {
 		t.Run(text, func(t *testing.T) {
