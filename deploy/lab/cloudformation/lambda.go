@@ -45,7 +45,7 @@ type functionProperties struct {
 	LoggingConfig                logging
 	MemorySize                   int64
 	PackageType                  string `cfn:"fixed"`
-	ReservedConcurrentExecutions int64
+	ReservedConcurrentExecutions *int64
 	Role                         string `cfn:"required"`
 	Runtime                      string
 	Tags                         []Tag
@@ -81,6 +81,12 @@ func updateFunction(t *task, e entity, _, p *functionProperties) (entity, error)
 	if p.PackageType != "" && p.PackageType != "Zip" {
 		return entity{}, fmt.Errorf("functions of package type %s are not known here", p.PackageType)
 	}
+	concurrency := 0
+	if n := p.ReservedConcurrentExecutions; n != nil {
+		if concurrency = int(*n); concurrency < 1 {
+			return entity{}, errors.New("a function without concurrency is not known here: ReservedConcurrentExecutions of at least 1, or none")
+		}
+	}
 	command, dir, err := t.code(e.ID, p.Code)
 	if err != nil {
 		return entity{}, err
@@ -88,7 +94,7 @@ func updateFunction(t *task, e entity, _, p *functionProperties) (entity, error)
 	was, _ := t.options.Functions.Function(e.ID)
 	f := lambda.Function{
 		Name: e.ID, Command: command, Dir: dir, Env: p.Environment.Variables, Timeout: time.Duration(p.Timeout) * time.Second,
-		MemoryMB: int(p.MemorySize), Role: rolePathAndName(p.Role), Handler: p.Handler, Concurrency: int(p.ReservedConcurrentExecutions),
+		MemoryMB: int(p.MemorySize), Role: rolePathAndName(p.Role), Handler: p.Handler, Concurrency: concurrency,
 		LogFormat: p.LoggingConfig.LogFormat, LogLevel: p.LoggingConfig.ApplicationLogLevel, LogGroup: p.LoggingConfig.LogGroup,
 		Aliases: was.Aliases, Versions: was.Versions,
 	}

@@ -56,7 +56,8 @@ func convert(n *yaml.Node, path string) (any, error) {
 var shortForms = map[string]string{
 	"!Ref": "Ref", "!Condition": "Condition", "!Base64": "Fn::Base64", "!FindInMap": "Fn::FindInMap",
 	"!GetAtt": "Fn::GetAtt", "!If": "Fn::If", "!Join": "Fn::Join", "!Select": "Fn::Select", "!Split": "Fn::Split",
-	"!Sub": "Fn::Sub", "!Equals": "Fn::Equals", "!Not": "Fn::Not", "!And": "Fn::And", "!Or": "Fn::Or",
+	"!Sub": "Fn::Sub", "!Contains": "Fn::Contains", "!EachMemberEquals": "Fn::EachMemberEquals", "!EachMemberIn": "Fn::EachMemberIn",
+	"!Equals": "Fn::Equals", "!Not": "Fn::Not", "!And": "Fn::And", "!Or": "Fn::Or",
 }
 
 // plain returns a node's value without its tag.
