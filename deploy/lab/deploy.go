@@ -25,6 +25,6 @@ func (l *Lab) newStacks() *cloudformation.Service {
 	l.policies = cloudformation.NewPolicyStore()
 	return cloudformation.New(cloudformation.Options{
 		Account: o.Account, Region: o.Region, Now: o.Now, Seed: o.Seed, Dir: filepath.Join(l.Dir(), "functions"),
-		Front: l.front, AccessKey: operatorAccessKey, Functions: l.lambda, Policies: l.policies,
+		Front: l.front, AccessKey: operatorAccessKey, Functions: l.lambda, Policies: l.policies, Programs: o.Programs,
 	})
 }

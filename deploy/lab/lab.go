@@ -1,5 +1,5 @@
 // Package lab is an AWS-compatible engine on this machine: Secrets Manager,
-// Systems Manager, Lambda, S3 and IAM behind one address on loopback, and hosts
+// Systems Manager, Lambda, S3, IAM and CloudFormation behind one address on loopback, and hosts
 // whose files a person can look into. It starts and ends them together and gives
 // them one account, one Region and one clock; how each behaves stands in the
 // packages below this one.
@@ -58,6 +58,9 @@ type Options struct {
 
 	Functions   []lambda.Function
 	Concurrency int // invocations at once of functions without a reservation; default 10
+	// Programs take the place of the code of functions in stacks that come
+	// over the wire, by logical id.
+	Programs map[string][]string
 
 	Retries    int           // of a failed rotation; AWS documents neither number
 	RetryDelay time.Duration // between them
@@ -207,6 +210,7 @@ func (l *Lab) serve(listener net.Listener) error {
 	l.front.Handle("ssm", l.ssm)
 	l.front.HandleHTTP("lambda", l.lambda.Handler())
 	l.stacks = l.newStacks()
+	l.front.HandleHTTP("cloudformation", l.stacks.Handler())
 	l.group.Go(func() error { return l.front.Serve(ctx, listener) })
 	l.group.Go(func() error { return l.tick(ctx) })
 	return nil

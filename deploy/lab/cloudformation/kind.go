@@ -90,6 +90,17 @@ func (k kind) namedAs(properties map[string]any) string {
 	return ""
 }
 
+// isNamed tells whether a template names the resource, by whatever function.
+func (k kind) isNamed(written map[string]any) bool {
+	for i := range k.properties.NumField() {
+		if f := k.properties.Field(i); marked(f, "name") {
+			_, named := written[f.Name]
+			return named
+		}
+	}
+	return false
+}
+
 // kinds are all resource types, a file for each service.
 var kinds = collect(
 	cloudWatchKinds,

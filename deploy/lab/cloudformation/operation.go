@@ -245,7 +245,7 @@ func (o *operation) evaluate(r template.Resource, look template.Lookup) (*resour
 	is.properties = properties
 	is.parsed, err = kinds[r.Type].parse(properties)
 	if err != nil {
-		return is, fmt.Errorf("Properties validation failed for resource %s with message: %w", r.ID, err)
+		return is, refuse("Properties validation failed for resource %s with message: %s", r.ID, err)
 	}
 	return is, nil
 }
@@ -269,7 +269,7 @@ func (o *operation) applyOne(r template.Resource) error {
 			return o.change(k, was, is)
 		}
 		if name := k.namedAs(is.properties); name != "" && name == k.namedAs(was.properties) {
-			return o.fail(is, was, fmt.Errorf("CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename %s and update the stack again.", name)) //nolint:staticcheck // CloudFormation's words
+			return o.fail(is, was, refuse("CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename %s and update the stack again.", name))
 		}
 	}
 	o.stack.noteResource(is, o.manner.resourceBegun, "")

@@ -67,7 +67,7 @@ type Role struct {
 	Boundary string                     // ARN, "" for none
 }
 
-// Options of a service. All but Now and Seed are required.
+// Options of a service. All but Now, Seed and Programs are required.
 type Options struct {
 	Account   string
 	Region    string
@@ -78,6 +78,9 @@ type Options struct {
 	AccessKey string           // of whoever calls Create
 	Functions Functions
 	Policies  Policies
+	// Programs are those of stacks that come over the wire, by the logical id
+	// of the function whose code they take the place of; optional.
+	Programs map[string][]string
 }
 
 // Service holds the stacks of an account and Region. Make it with [New].
@@ -87,6 +90,7 @@ type Service struct {
 	mu       sync.Mutex
 	sequence int
 	stacks   []*Stack // oldest first, deleted ones included
+	changes  []*changeSet
 	taken    map[string]bool
 	roles    map[string]Role
 	inline   map[string]map[string]json.RawMessage // policies of roles that are resources of their own

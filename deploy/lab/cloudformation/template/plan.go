@@ -82,6 +82,9 @@ func (p *Plan) exists(id string) bool { return p.present[id] }
 // depends on.
 func (p *Plan) Resources() []Resource { return slices.Clone(p.resources) }
 
+// Template returns the template.
+func (p *Plan) Template() *Template { return p.template }
+
 // Parameters returns the values in use, by name.
 func (p *Plan) Parameters() map[string]string { return maps.Clone(p.parameters) }
 

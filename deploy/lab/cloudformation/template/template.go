@@ -29,6 +29,7 @@ func invalid(format string, a ...any) error { return Error(fmt.Sprintf(format, a
 // Template is a template that was read and is sound in itself. Make it with
 // [Parse].
 type Template struct {
+	Version     string
 	Description string
 	Parameters  []Parameter // by name
 	Metadata    map[string]any
@@ -100,12 +101,26 @@ func Parse(text []byte) (*Template, error) {
 	return t, t.check()
 }
 
+// Types returns the types of all resources, those whose conditions may not hold
+// included, by logical id.
+func (t *Template) Types() map[string]string {
+	m := map[string]string{}
+	for id, r := range t.resources {
+		m[id] = r.kind
+	}
+	return m
+}
+
+// Written returns a resource's properties with their functions.
+func (t *Template) Written(id string) map[string]any { return maps.Clone(t.resources[id].properties) }
+
 // sections read the parts of a template.
 var sections = map[string]func(*Template, any) error{
-	"AWSTemplateFormatVersion": func(_ *Template, v any) error {
+	"AWSTemplateFormatVersion": func(t *Template, v any) error {
 		if v != "2010-09-09" {
 			return invalid("Template format error: unsupported value for AWSTemplateFormatVersion.")
 		}
+		t.Version = "2010-09-09"
 		return nil
 	},
 	"Description": func(t *Template, v any) (err error) {
