@@ -3,7 +3,6 @@ package template
 import (
 	"encoding/json"
 	"maps"
-	"math/big"
 	"regexp"
 	"slices"
 	"strconv"
@@ -23,7 +22,7 @@ type Parameter struct {
 	NoEcho                bool
 
 	minLength, maxLength *int64
-	minValue, maxValue   *big.Rat
+	minValue, maxValue   *float64
 	pattern              *regexp.Regexp
 }
 
@@ -114,9 +113,9 @@ func (p *Parameter) set(key string, v any) (err error) {
 	case "MaxLength":
 		p.maxLength, err = length(where, v)
 	case "MinValue":
-		p.minValue, err = rational(where, v)
+		p.minValue, err = bound(where, v)
 	case "MaxValue":
-		p.maxValue, err = rational(where, v)
+		p.maxValue, err = bound(where, v)
 	default:
 		err = invalid("Invalid template parameter property '%s'", key)
 	}
@@ -157,25 +156,23 @@ func length(where string, v any) (*int64, error) {
 	return &n, nil
 }
 
-func rational(where string, v any) (*big.Rat, error) {
+func bound(where string, v any) (*float64, error) {
 	s, err := literal(where, v)
 	if err != nil {
 		return nil, err
 	}
-	r, ok := parseNumber(s)
+	n, ok := parseNumber(s)
 	if !ok {
 		return nil, invalid("Template format error: %s must be a number", where)
 	}
-	return r, nil
+	return &n, nil
 }
 
-// parseNumber reads what CloudFormation takes for a number: no fractions, no
-// words.
-func parseNumber(s string) (*big.Rat, bool) {
-	if !number.MatchString(s) || len(s) > 64 {
-		return nil, false
-	}
-	return new(big.Rat).SetString(s)
+// parseNumber reads what CloudFormation takes for a number: neither words nor
+// other bases.
+func parseNumber(s string) (float64, bool) {
+	n, err := strconv.ParseFloat(s, 64)
+	return n, err == nil && number.MatchString(s)
 }
 
 // items are the members of a value, each without the spaces around it.
@@ -223,10 +220,10 @@ func (p Parameter) refuses(value string) string {
 	switch {
 	case !ok:
 		return "must be a number"
-	case p.minValue != nil && n.Cmp(p.minValue) < 0:
-		return "must be a number not less than " + p.minValue.RatString()
-	case p.maxValue != nil && n.Cmp(p.maxValue) > 0:
-		return "must be a number not greater than " + p.maxValue.RatString()
+	case p.minValue != nil && n < *p.minValue:
+		return "must be a number not less than " + strconv.FormatFloat(*p.minValue, 'f', -1, 64)
+	case p.maxValue != nil && n > *p.maxValue:
+		return "must be a number not greater than " + strconv.FormatFloat(*p.maxValue, 'f', -1, 64)
 	}
 	return ""
 }
