@@ -2,9 +2,14 @@ package lab
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"github.com/keytrail/keytrail/deploy/lab/cloudformation"
+	"github.com/keytrail/keytrail/deploy/lab/iam"
 )
 
 // Deploy makes a stack of a CloudFormation template in the lab, as its
@@ -25,6 +30,73 @@ func (l *Lab) newStacks() *cloudformation.Service {
 	l.policies = cloudformation.NewPolicyStore()
 	return cloudformation.New(cloudformation.Options{
 		Account: o.Account, Region: o.Region, Now: o.Now, Seed: o.Seed, Dir: filepath.Join(l.Dir(), "functions"),
-		Front: l.front, AccessKey: operatorAccessKey, Functions: l.lambda, Policies: l.policies, Programs: o.Programs,
+		Front: l.front, AccessKey: operatorAccessKey, Functions: l.lambda, Policies: judged{l.policies, l.iam}, Programs: o.Programs,
 	})
+}
+
+// judged keeps the policies of stacks, and has them judge.
+type judged struct {
+	*cloudformation.PolicyStore
+	engine *iam.Engine
+}
+
+// PutRole implements cloudformation.Policies.
+func (j judged) PutRole(r cloudformation.Role) error {
+	role := iam.Role{Name: r.Name, Path: r.Path, AssumeRolePolicy: r.Trust, Inline: r.Inline, Managed: map[string]json.RawMessage{}}
+	var err error
+	for _, arn := range r.Managed {
+		if role.Managed[arn], err = j.managed(arn); err != nil {
+			return err
+		}
+	}
+	if r.Boundary != "" {
+		if role.Boundary, err = j.managed(r.Boundary); err != nil {
+			return err
+		}
+	}
+	if err := j.engine.PutRole(role); err != nil {
+		return err
+	}
+	return j.PolicyStore.PutRole(r)
+}
+
+// managed returns the document of a managed policy, the account's own or one of AWS's.
+func (j judged) managed(arn string) (json.RawMessage, error) {
+	if document, ok := j.Managed()[arn]; ok {
+		return document, nil
+	}
+	if document, ok := iam.ManagedPolicy(arn); ok {
+		return document, nil
+	}
+	return nil, fmt.Errorf("policy %s does not exist or is not attachable", arn)
+}
+
+// DeleteRole implements cloudformation.Policies.
+func (j judged) DeleteRole(name string) {
+	j.engine.DeleteRole(name)
+	j.PolicyStore.DeleteRole(name)
+}
+
+// PutManagedPolicy implements cloudformation.Policies: the roles that have the policy get the new one.
+func (j judged) PutManagedPolicy(arn string, document json.RawMessage) error {
+	if err := j.PolicyStore.PutManagedPolicy(arn, document); err != nil || document == nil {
+		return err
+	}
+	roles := j.Roles()
+	for _, name := range slices.Sorted(maps.Keys(roles)) {
+		if r := roles[name]; slices.Contains(r.Managed, arn) || r.Boundary == arn {
+			if err := j.PutRole(r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// PutResourcePolicy implements cloudformation.Policies.
+func (j judged) PutResourcePolicy(arn string, document json.RawMessage) error {
+	if err := j.engine.PutResourcePolicy(arn, document); err != nil {
+		return err
+	}
+	return j.PolicyStore.PutResourcePolicy(arn, document)
 }

@@ -140,7 +140,8 @@ func (w world) checkRotated(s *cloudformation.Stack) {
 	if diff := cmp.Diff(map[string]string{"keytrail:users": "deploy", "team": "keys"}, tags); diff != "" {
 		w.Errorf("tags (-want +got):\n%s", diff)
 	}
-	if aws.ToString(d.Description) != "of trail" || aws.ToString(d.KmsKeyId) != "alias/trail" || !aws.ToBool(d.RotationEnabled) ||
+	key, _ := s.Attribute("Key", "Arn")
+	if aws.ToString(d.Description) != "of trail" || aws.ToString(d.KmsKeyId) != key || !aws.ToBool(d.RotationEnabled) ||
 		aws.ToString(d.RotationLambdaARN) != s.Outputs()["FunctionArn"] || aws.ToInt64(d.RotationRules.AutomaticallyAfterDays) != 30 {
 		w.Errorf("the secret is %+v", d)
 	}
