@@ -10,10 +10,10 @@ export GOFLAGS
 FUNCTION = CGO_ENABLED=0 $(GO) build -tags lambda.norpc -ldflags '-s -w -buildid='
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test lint bench build package clean
+.PHONY: help demo lab test lint bench build package release deploy undeploy clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build ## rotate the keys of twelve hosts on this machine, and check every claim
 	@$(BUILD)/demo --tools $(BUILD)/hosttools --function $(BUILD)/rotate --script $(SCRIPT)
@@ -28,7 +28,7 @@ lint: ## gofmt, vet, staticcheck, and shellcheck where it is installed
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
-	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPT); else echo "shellcheck is not installed: skipped"; fi
+	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPT) deploy/*.sh; else echo "shellcheck is not installed: skipped"; fi
 
 bench: build ## measure speed and size
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
@@ -46,6 +46,17 @@ package: ## zip the function for AWS, arm64 and amd64; the same source gives the
 	GOOS=linux GOARCH=amd64 $(FUNCTION) -o $(BUILD)/rotate-amd64/bootstrap ./rotate/lambda
 	@$(GO) run ./deploy/cmd/package $(BUILD)/rotate-arm64.zip $(BUILD)/rotate-arm64/bootstrap
 	@$(GO) run ./deploy/cmd/package $(BUILD)/rotate-amd64.zip $(BUILD)/rotate-amd64/bootstrap
+
+release: package ## gather in build/release what a release has: zips, template, bill of materials, checksums
+	@rm -rf $(BUILD)/release && mkdir -p $(BUILD)/release
+	@cp $(BUILD)/rotate-arm64.zip $(BUILD)/rotate-amd64.zip $(BUILD)/release
+	@$(GO) run ./deploy/cmd/release $(BUILD)/release deploy/template.yaml $(BUILD)/rotate-arm64/bootstrap $(BUILD)/rotate-amd64/bootstrap
+
+deploy: package ## deploy to the AWS account of your credentials; deploy/deploy.sh says what it asks for
+	@deploy/deploy.sh
+
+undeploy: ## delete the stack; the register, secrets and keys stay
+	@deploy/undeploy.sh
 
 clean: ## remove what was built
 	rm -rf $(BUILD)
