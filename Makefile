@@ -28,7 +28,7 @@ lint: ## gofmt, vet, staticcheck, and shellcheck where it is installed
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
-	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPT) deploy/*.sh; else echo "shellcheck is not installed: skipped"; fi
+	@if command -v shellcheck >/dev/null; then shellcheck -x $(SCRIPT) deploy/*.sh; else echo "shellcheck is not installed: skipped"; fi
 
 bench: build ## measure speed and size
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
@@ -44,8 +44,9 @@ package: ## zip the function for AWS, arm64 and amd64; the same source gives the
 	@mkdir -p $(BUILD)
 	GOOS=linux GOARCH=arm64 $(FUNCTION) -o $(BUILD)/rotate-arm64/bootstrap ./rotate/lambda
 	GOOS=linux GOARCH=amd64 $(FUNCTION) -o $(BUILD)/rotate-amd64/bootstrap ./rotate/lambda
-	@$(GO) run ./deploy/cmd/package $(BUILD)/rotate-arm64.zip $(BUILD)/rotate-arm64/bootstrap
-	@$(GO) run ./deploy/cmd/package $(BUILD)/rotate-amd64.zip $(BUILD)/rotate-amd64/bootstrap
+	@$(GO) build -o $(BUILD)/package ./deploy/cmd/package
+	@$(BUILD)/package $(BUILD)/rotate-arm64.zip $(BUILD)/rotate-arm64/bootstrap
+	@$(BUILD)/package $(BUILD)/rotate-amd64.zip $(BUILD)/rotate-amd64/bootstrap
 
 release: package ## gather in build/release what a release has: zips, template, bill of materials, checksums
 	@rm -rf $(BUILD)/release && mkdir -p $(BUILD)/release

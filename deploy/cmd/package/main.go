@@ -2,12 +2,18 @@
 // at the root. The same binary gives the same bytes: no time, owner or path of this machine goes in.
 //
 //	package ARCHIVE BINARY
+//	package -check GOARCH ARCHIVE
+//
+// The second form says whether a zip is for a processor.
 package main
 
 import (
 	"archive/zip"
+	"bytes"
 	"compress/flate"
 	"crypto/sha256"
+	"debug/elf"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,14 +21,56 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: package ARCHIVE BINARY")
+	var err error
+	switch args := os.Args[1:]; {
+	case len(args) == 3 && args[0] == "-check":
+		err = check(args[2], args[1])
+	case len(args) == 2:
+		err = pack(args[0], args[1])
+	default:
+		fmt.Fprintln(os.Stderr, "usage: package ARCHIVE BINARY\n       package -check GOARCH ARCHIVE")
 		os.Exit(64)
 	}
-	if err := pack(os.Args[1], os.Args[2]); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "package:", err)
 		os.Exit(1)
 	}
+}
+
+// machines are the processors of Lambda, as Go and as Linux binaries name them.
+var machines = map[string]elf.Machine{"arm64": elf.EM_AARCH64, "amd64": elf.EM_X86_64}
+
+// check reports whether the archive holds a Linux program for the processor.
+func check(archive, goarch string) error {
+	want, known := machines[goarch]
+	if !known {
+		return fmt.Errorf("%q is neither arm64 nor amd64", goarch)
+	}
+	z, err := zip.OpenReader(archive)
+	if err != nil {
+		return fmt.Errorf("%s: %w", archive, err)
+	}
+	code, err := bootstrap(&z.Reader)
+	if err := errors.Join(err, z.Close()); err != nil {
+		return fmt.Errorf("%s: %w", archive, err)
+	}
+	program, err := elf.NewFile(bytes.NewReader(code))
+	if err != nil {
+		return fmt.Errorf("%s: bootstrap is no Linux program: %w", archive, err)
+	}
+	if program.Machine != want {
+		return fmt.Errorf("%s: bootstrap is for %s, not %s", archive, program.Machine, want)
+	}
+	return nil
+}
+
+func bootstrap(z *zip.Reader) ([]byte, error) {
+	file, err := z.Open("bootstrap")
+	if err != nil {
+		return nil, err
+	}
+	code, err := io.ReadAll(file)
+	return code, errors.Join(err, file.Close())
 }
 
 func pack(archive, binary string) (err error) {

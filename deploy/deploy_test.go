@@ -1,0 +1,362 @@
+package deploy_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// account is what the fake aws answers: contents by file name.
+type account map[string]string
+
+// fresh is an account that has nothing of ours yet, and lets us do everything.
+func fresh() account {
+	return account{
+		"sts.get-caller-identity":                                              "111122223333\tarn:aws:iam::111122223333:user/ops\n",
+		"cloudformation.describe-stacks.error":                                 "An error occurred (ValidationError): Stack with id keytrail does not exist\n",
+		"lambda.get-account-settings":                                          "1000\n",
+		"ssm.describe-instance-information":                                    "12\n",
+		"s3api.head-bucket.keytrail-artifacts-111122223333-eu-central-1.error": "An error occurred (404) when calling the HeadBucket operation: Not Found\n",
+		"s3api.get-bucket-policy.error":                                        "An error occurred (NoSuchBucketPolicy)\n",
+		"secretsmanager.describe-secret.error":                                 "An error occurred (ResourceNotFoundException)\n",
+		"cloudformation.deploy":                                                "Changeset created successfully. Run the following command to review changes:\naws cloudformation describe-change-set --change-set-name arn:aws:cloudformation:eu-central-1:111122223333:changeSet/x/1\n",
+		"cloudformation.describe-change-set":                                   "Add Rotate AWS::Lambda::Function\n",
+		"output.RotateFunction":                                                "arn:aws:lambda:eu-central-1:111122223333:function:keytrail-rotate\n",
+		"output.Reconcile":                                                     "arn:aws:lambda:eu-central-1:111122223333:function:keytrail-rotate:reconcile\n",
+		"output.LogGroup":                                                      "/aws/lambda/keytrail-rotate\n",
+		"output.Bucket":                                                        "keytrail-bucket-1\n",
+		"output.Secret":                                                        "None\n",
+		"output.Key":                                                           "None\n",
+		"output.ApplyDocument":                                                 "keytrail-keytrail-apply\n",
+		"output.InspectDocument":                                               "keytrail-keytrail-inspect\n",
+		"output.ApplyDocumentHash":                                             "abc\n",
+		"output.InspectDocumentHash":                                           "abc\n",
+		"ssm.describe-document":                                                "abc\n",
+	}
+}
+
+// standing is an account where the stack is deployed.
+func standing() account {
+	a := fresh()
+	delete(a, "cloudformation.describe-stacks.error")
+	a["cloudformation.describe-stacks"] = "UPDATE_COMPLETE\n"
+	return a
+}
+
+// packager is the program that knows zips, built once.
+var packager = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "keytrail-package")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "package")
+	if out, err := exec.Command("go", "build", "-o", file, "./cmd/package").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, out)
+	}
+	return os.ReadFile(file)
+})
+
+// checkout is a copy of what the scripts need of the repository, as `make package` leaves it.
+func checkout(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, dir := range []string{"deploy", "build"} {
+		if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{"deploy.sh", "undeploy.sh", "common.sh", "template.yaml"} {
+		write(t, filepath.Join(root, "deploy", file), read(t, file))
+	}
+	program, err := packager()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "build", "package"), program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for goarch, machine := range map[string]elf.Machine{"arm64": elf.EM_AARCH64, "amd64": elf.EM_X86_64} {
+		write(t, filepath.Join(root, "build", "rotate-"+goarch+".zip"), zipped(t, machine))
+	}
+	return root
+}
+
+// zipped is a function's zip whose program has a header and nothing else.
+func zipped(t *testing.T, machine elf.Machine) string {
+	t.Helper()
+	header := elf.Header64{
+		Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
+		Type:  uint16(elf.ET_EXEC), Machine: uint16(machine), Version: uint32(elf.EV_CURRENT), Ehsize: 64,
+	}
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	file, err := z.Create("bootstrap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := binary.Write(file, binary.LittleEndian, header); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// run runs a script with the fake aws and returns what it said and which calls it made.
+func run(t *testing.T, script string, a account, variables ...string) (out string, calls []string, err error) {
+	t.Helper()
+	fake, root := t.TempDir(), checkout(t)
+	for name, content := range a {
+		write(t, filepath.Join(fake, name), content)
+	}
+	bin, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(t.Context(), "/bin/sh", filepath.Join(root, "deploy", script))
+	c.Env = append([]string{"PATH=" + bin + ":" + os.Getenv("PATH"), "FAKE=" + fake}, variables...)
+	var both bytes.Buffer
+	c.Stdout, c.Stderr = &both, &both
+	err = c.Run()
+	text, readErr := os.ReadFile(filepath.Join(fake, "calls"))
+	if readErr == nil {
+		calls = strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	}
+	return both.String(), calls, err
+}
+
+var fleetVariables = []string{"REGION=eu-central-1", "TAGNAME=Fleet", "TAGVALUE=web servers", "USERNAME=ec2-user, deploy", "YES=1"}
+
+// changing are the calls that make, change or delete something.
+func changing(calls []string) []string {
+	var list []string
+	for _, c := range calls {
+		for _, verb := range []string{
+			"s3 mb", "s3api put", "cloudformation package", "cloudformation deploy", "cloudformation execute", "cloudformation delete",
+		} {
+			if strings.HasPrefix(c, verb) {
+				list = append(list, c)
+			}
+		}
+	}
+	return list
+}
+
+func TestDeploy(t *testing.T) {
+	t.Parallel()
+	out, calls, err := run(t, "deploy.sh", fresh(), append(fleetVariables, "PARAMETERS=FirstSecret=fleet\nMaxOffline=5%")...)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	did := strings.Join(changing(calls), "\n")
+	for _, want := range []string{
+		"s3 mb s3://keytrail-artifacts-111122223333-eu-central-1",
+		"cloudformation deploy --no-execute-changeset",
+		"--parameter-overrides Architecture=arm64 TagName=Fleet TagValue=web servers Users=ec2-user, deploy FirstSecret=fleet MaxOffline=5%",
+		"cloudformation execute-change-set --change-set-name arn:aws:cloudformation:eu-central-1:111122223333:changeSet/x/1",
+	} {
+		if !strings.Contains(did, want) {
+			t.Errorf("it did not call %q:\n%s", want, did)
+		}
+	}
+	for _, want := range []string{
+		"account    111122223333", "12 with Fleet=web servers are managed", "goes through the bucket", "Add Rotate",
+		"--rotation-lambda-arn arn:aws:lambda:eu-central-1:111122223333:function:keytrail-rotate\n",
+		"aws logs tail --region eu-central-1 --follow /aws/lambda/keytrail-rotate", "function:keytrail-rotate:reconcile",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it does not say %q:\n%s", want, out)
+		}
+	}
+	// The change set is shown before it is executed.
+	shown := slices.IndexFunc(calls, func(c string) bool { return strings.HasPrefix(c, "cloudformation describe-change-set") })
+	if executed := slices.IndexFunc(calls, func(c string) bool { return strings.HasPrefix(c, "cloudformation execute") }); shown < 0 || shown > executed {
+		t.Errorf("shown as call %d, executed as call %d", shown, executed)
+	}
+}
+
+func TestDeployOfAnUpdateKeepsWhatIsNotGiven(t *testing.T) {
+	t.Parallel()
+	a := standing()
+	delete(a, "s3api.head-bucket.keytrail-artifacts-111122223333-eu-central-1.error")
+	a["cloudformation.deploy"] = "No changes to deploy. Stack keytrail is up to date\n"
+	out, calls, err := run(t, "deploy.sh", a, "REGION=eu-central-1", "ARCH=x86_64", "YES=1")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	did := strings.Join(changing(calls), "\n")
+	if !strings.HasSuffix(did, "--parameter-overrides Architecture=x86_64") || strings.Contains(did, "s3 mb") || strings.Contains(did, "execute-change-set") {
+		t.Errorf("it called:\n%s", did)
+	}
+	if !strings.Contains(out, "Nothing to change") {
+		t.Errorf("it says:\n%s", out)
+	}
+}
+
+func TestDeployWithoutAnAnswerMakesNothing(t *testing.T) {
+	t.Parallel()
+	out, calls, err := run(t, "deploy.sh", fresh(), fleetVariables[:4]...)
+	if did := changing(calls); err == nil || !strings.Contains(out, "set YES=1") || len(did) > 0 {
+		t.Errorf("%v, %q\n%s", err, did, out)
+	}
+}
+
+// Bad input is named with its fix, and nothing was made until then.
+func TestDeployRefuses(t *testing.T) {
+	t.Parallel()
+	with := func(a account, changes account) account {
+		maps.Copy(a, changes)
+		return a
+	}
+	denied := "An error occurred (AccessDeniedException): User is not authorized to perform\n"
+	for name, row := range map[string]struct {
+		account   account
+		variables []string
+		say       []string
+	}{
+		"no credentials": {
+			with(fresh(), account{"sts.get-caller-identity.error": "Unable to locate credentials\n"}), nil,
+			[]string{"no AWS credentials", "aws configure"},
+		},
+		"expired credentials": {
+			with(fresh(), account{"sts.get-caller-identity.error": "An error occurred (ExpiredToken)\n"}), nil,
+			[]string{"have expired", "log in again"},
+		},
+		"a Region without a service": {
+			with(fresh(), account{"ssm.describe-instance-information.error": "Could not connect to the endpoint URL: \"https://ssm.eu-central-1.amazonaws.com/\"\n"}), nil,
+			[]string{"eu-central-1 has no ssm", "set REGION"},
+		},
+		"no right to a service": {
+			with(fresh(), account{"secretsmanager.list-secrets.error": denied}), nil,
+			[]string{"may not call secretsmanager:ListSecrets", "get that right"},
+		},
+		"no right to make a role": {
+			with(fresh(), account{"iam.simulate-principal-policy": "iam:CreateRole\tiam:PassRole\n"}), nil,
+			[]string{"may not: iam:CreateRole", "get these rights"},
+		},
+		"a bucket for artifacts that is taken": {
+			with(fresh(), account{"s3api.head-bucket.theirs.error": "An error occurred (403) when calling the HeadBucket operation: Forbidden\n"}),
+			[]string{"BUCKET=theirs"},
+			[]string{"the bucket theirs belongs to someone else", "set BUCKET"},
+		},
+		"a bucket for the register that is taken": {
+			with(fresh(), account{"s3api.head-bucket.theirs.error": "An error occurred (403) when calling the HeadBucket operation: Forbidden\n"}),
+			[]string{"PARAMETERS=BucketName=theirs"},
+			[]string{"the bucket theirs (BucketName) is taken", "choose another"},
+		},
+		"a bucket that does not exist": {
+			with(fresh(), account{"s3api.head-bucket.gone.error": "An error occurred (404): Not Found\n"}),
+			[]string{"PARAMETERS=ExistingBucket=gone"},
+			[]string{"(ExistingBucket) is not there"},
+		},
+		"a first secret that exists": {
+			func() account { a := fresh(); delete(a, "secretsmanager.describe-secret.error"); return a }(),
+			[]string{"PARAMETERS=FirstSecret=fleet"},
+			[]string{"the secret fleet (FirstSecret) is there already", "leave FirstSecret out"},
+		},
+		"a stack that is rolling back": {
+			with(standing(), account{"cloudformation.describe-stacks": "UPDATE_ROLLBACK_IN_PROGRESS\n"}), nil,
+			[]string{"UPDATE_ROLLBACK_IN_PROGRESS", "wait"},
+		},
+		"a stack that was rolled back": {
+			with(standing(), account{"cloudformation.describe-stacks": "ROLLBACK_COMPLETE\n"}), nil,
+			[]string{"can only delete it", "aws cloudformation delete-stack --region eu-central-1 --stack-name keytrail"},
+		},
+		"a zip for another processor": {
+			fresh(), []string{"ARCH=x86_64", "ZIP=build/rotate-arm64.zip"},
+			[]string{"build/rotate-arm64.zip is not for ARCH x86_64", "EM_AARCH64"},
+		},
+		"a zip that is not there": {fresh(), []string{"ZIP=build/none.zip"}, []string{"there is no zip", "make package"}},
+		"a tag value with a comma": {
+			fresh(), []string{"TAGVALUE=web,db"},
+			[]string{"TAGVALUE 'web,db' has a comma", "the one tag that all hosts share"},
+		},
+		"a tag value of two lines":       {fresh(), []string{"TAGVALUE=web\ndb"}, []string{"is no tag"}},
+		"a user that is a shell command": {fresh(), []string{"USERNAME=$(id)"}, []string{"does not name accounts"}},
+		"no tag":                         {fresh(), []string{"TAGNAME="}, []string{"TAGNAME is missing"}},
+		"a stack name that is too long":  {fresh(), []string{"STACK=" + strings.Repeat("k", 58)}, []string{"at most 57"}},
+		"a Region that is none":          {fresh(), []string{"REGION=Frankfurt"}, []string{"is no Region"}},
+		"a reserve that is too small":    {fresh(), []string{"PARAMETERS=ReservedConcurrency=5"}, []string{"less than 10"}},
+		"a reserve that the account does not have": {
+			with(fresh(), account{"lambda.get-account-settings": "105\n"}), []string{"PARAMETERS=ReservedConcurrency=10"},
+			[]string{"less than 100 of the 105"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out, calls, err := run(t, "deploy.sh", row.account, append(slices.Clone(fleetVariables), row.variables...)...)
+			if err == nil {
+				t.Error("it went on")
+			}
+			for _, want := range append(row.say, "error: ", "fix: ") {
+				if !strings.Contains(out, want) {
+					t.Errorf("it does not say %q:\n%s", want, out)
+				}
+			}
+			if did := changing(calls); len(did) > 0 {
+				t.Errorf("before it stopped, it called:\n%s", strings.Join(did, "\n"))
+			}
+		})
+	}
+}
+
+func TestDeployOfAFailingStackSaysWhy(t *testing.T) {
+	t.Parallel()
+	a := fresh()
+	a["cloudformation.wait.error"] = "Waiter StackCreateComplete failed\n"
+	a["cloudformation.describe-stack-events"] = "Bucket\tkeytrail already exists\n"
+	out, _, err := run(t, "deploy.sh", a, fleetVariables...)
+	if err == nil || !strings.Contains(out, "keytrail already exists") || !strings.Contains(out, "the deployment failed") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// A document that is not what the function pins would stop every rotation: the deployment says so.
+func TestDeployComparesTheDocuments(t *testing.T) {
+	t.Parallel()
+	a := fresh()
+	a["ssm.describe-document"] = "def\n"
+	out, _, err := run(t, "deploy.sh", a, fleetVariables...)
+	if err == nil || !strings.Contains(out, "has hash def, and the function expects abc") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestUndeployKeepsTheBucketAndSaysSo(t *testing.T) {
+	t.Parallel()
+	out, calls, err := run(t, "undeploy.sh", standing(), "REGION=eu-central-1", "YES=1")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if did := changing(calls); len(did) != 1 || did[0] != "cloudformation delete-stack --stack-name keytrail" {
+		t.Errorf("it called %q", did)
+	}
+	if !strings.Contains(out, "The bucket keytrail-bucket-1 stays") || !strings.Contains(out, "ExistingBucket=keytrail-bucket-1") {
+		t.Errorf("it says:\n%s", out)
+	}
+	for name, row := range map[string]struct {
+		account   account
+		variables []string
+		say       string
+	}{
+		"no stack":  {fresh(), []string{"YES=1"}, "there is no stack keytrail"},
+		"no answer": {standing(), nil, "set YES=1"},
+	} {
+		out, calls, err := run(t, "undeploy.sh", row.account, append(row.variables, "REGION=eu-central-1")...)
+		if err == nil || !strings.Contains(out, row.say) || len(changing(calls)) > 0 {
+			t.Errorf("%s: %v, %q\n%s", name, err, changing(calls), out)
+		}
+	}
+}
