@@ -62,6 +62,7 @@ type world struct {
 	secrets *secretsmanager.Client
 	systems *ssm.Client
 	seen    *sightings
+	traces  *traces
 }
 
 // sightings are the service events of a lab, in order.
@@ -74,13 +75,29 @@ type sightings struct {
 // stands outside the secret store.
 func newWorld(t testing.TB, hosts []host.Spec, edit ...func(*lab.Options)) *world {
 	t.Helper()
-	w := &world{t: t, seen: &sightings{}}
+	w := startWorld(t, hosts, edit...)
+	t.Cleanup(func() {
+		if err := w.leaks(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+// operator signs what a person does.
+var operator = credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "lab", "")
+
+// startWorld is newWorld for a world that may leak.
+func startWorld(t testing.TB, hosts []host.Spec, edit ...func(*lab.Options)) *world {
+	t.Helper()
+	w := &world{t: t, seen: &sightings{}, traces: newTraces()}
 	o := lab.Options{
 		Dir:     t.TempDir(),
 		Tools:   toolsProgram,
 		Trusted: []string{fleet.Script()},
 		Hosts:   hosts,
 		Emit: func(e engine.Event) {
+			w.traces.emitted(e)
 			w.seen.mu.Lock()
 			defer w.seen.mu.Unlock()
 			w.seen.events = append(w.seen.events, e)
@@ -94,18 +111,17 @@ func newWorld(t testing.TB, hosts []host.Spec, edit ...func(*lab.Options)) *worl
 		t.Fatal(err)
 	}
 	client := &http.Client{Transport: &http.Transport{}}
+	stop := running.follow(l.Dir(), l.URL())
 	t.Cleanup(func() {
+		stop()
 		client.CloseIdleConnections()
-		if err := leaks(l.Dir(), secretsOf(l.Front().Calls())); err != nil {
-			t.Error(err)
-		}
 		if err := l.Close(); err != nil {
 			t.Errorf("close the lab: %v", err)
 		}
 	})
 	w.Lab = l
+	l.Front().Inject(wire.Fault{Do: w.traces.see})
 	url := l.URL()
-	operator := credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "lab", "")
 	w.secrets = secretsmanager.New(secretsmanager.Options{BaseEndpoint: &url, Region: "us-east-1", Credentials: operator, HTTPClient: client})
 	w.systems = ssm.New(ssm.Options{BaseEndpoint: &url, Region: "us-east-1", Credentials: operator, HTTPClient: client})
 	return w
@@ -399,7 +415,7 @@ func (s secret) until(step, version string) {
 }
 
 // invoke invokes the secret's function.
-func (s secret) invoke(event map[string]string) error {
+func (s secret) invoke(event any) error {
 	s.t.Helper()
 	payload, err := json.Marshal(event)
 	if err != nil {
@@ -417,6 +433,7 @@ func (s secret) through(alias string, event []byte) (answer []byte, err error) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.traces.note("the answer of a function", string(result.Payload))
 	if result.FunctionError == "" {
 		return result.Payload, nil
 	}
