@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	_ "time/tzdata" // for B21, whatever the machine has
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
@@ -238,11 +239,13 @@ func (f function) test(ctx context.Context) error {
 	return nil
 }
 
-// reached finds the command that added the key by its comment, and returns the nodes that it was sent
-// to.
+// reached finds the command that added the key by its comment among all that the account sent lately,
+// and returns the nodes that it was sent to.
 func (f function) reached(ctx context.Context) ([]string, error) {
 	var id *string
-	for pages := ssm.NewListCommandsPaginator(f.systems, &ssm.ListCommandsInput{}); pages.HasMorePages(); {
+	since := time.Now().Add(-4 * time.Hour).Format("2006-01-02T15:04:05Z") // B21: local time, called UTC
+	in := &ssm.ListCommandsInput{Filters: []types.CommandFilter{{Key: types.CommandFilterKeyInvokedAfter, Value: &since}}}
+	for pages := ssm.NewListCommandsPaginator(f.systems, in); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, err
