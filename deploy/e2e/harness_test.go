@@ -175,7 +175,7 @@ func (w *world) runAncestor(env ...string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.add(lambda.Function{Name: ancestor, Command: []string{ancestorProgram}}, append([]string{"ADDRESSES=" + string(text)}, env...))
+	w.add(lambda.Function{Name: ancestor, Command: []string{ancestorProgram}, Aliases: []string{rotate.ActionAlias}}, append([]string{"ADDRESSES=" + string(text)}, env...))
 }
 
 // add adds a function. The name TIMEOUT in env is its time-out.

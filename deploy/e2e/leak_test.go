@@ -240,8 +240,7 @@ func TestASecretIsFoundWhereverItIsRead(t *testing.T) {
 	}
 	object := func(body string) {
 		t.Helper()
-		url := w.URL()
-		client := s3.New(s3.Options{BaseEndpoint: &url, Region: "us-east-1", Credentials: operator, UsePathStyle: true})
+		client := w.objects()
 		_, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("reports")})
 		must(err)
 		_, err = client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("reports"), Key: aws.String("r"), Body: strings.NewReader(body)})

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/keytrail/keytrail/deploy/lab/host"
@@ -24,8 +23,7 @@ const bucket = "keytrail-register"
 // objects returns the operator's client of S3.
 func (w *world) objects() *s3.Client {
 	url := w.URL()
-	return s3.New(s3.Options{BaseEndpoint: &url, Region: "us-east-1", UsePathStyle: true,
-		Credentials: credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "lab", "")})
+	return s3.New(s3.Options{BaseEndpoint: &url, Region: "us-east-1", UsePathStyle: true, Credentials: operator})
 }
 
 // keep makes a bucket, and runs the product with its register there.
