@@ -17,9 +17,10 @@ const (
 )
 
 // value is the JSON object in one version of a secret: a key pair and whatever else its owners keep
-// beside it. It holds a private key, so it formats as "[redacted]"; the members sit in a closure because
-// fmt follows a pointer in an unexported field under some verbs.
+// beside it. It holds a private key, so it shows as "[redacted]" wherever it is printed, logged or
+// encoded, and the members sit in a closure.
 type value struct {
+	sshkey.Redacted
 	members func() map[string]json.RawMessage
 }
 
@@ -40,10 +41,8 @@ func parseValue(text string) (value, error) {
 func emptyValue() value { return valueOf(map[string]json.RawMessage{}) }
 
 func valueOf(members map[string]json.RawMessage) value {
-	return value{func() map[string]json.RawMessage { return members }}
+	return value{members: func() map[string]json.RawMessage { return members }}
 }
-
-func (v value) Format(s fmt.State, _ rune) { fmt.Fprint(s, "[redacted]") }
 
 // withPair returns the value with another key pair. All other members stay byte for byte.
 func (v value) withPair(key *sshkey.PrivateKey) value {

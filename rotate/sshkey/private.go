@@ -21,7 +21,7 @@ import (
 // [ParsePrivate], never as a literal, and is safe for concurrent use. However
 // it is printed, logged or encoded, it shows as "[redacted]".
 type PrivateKey struct {
-	redacted
+	Redacted
 	pair sealed
 }
 
@@ -133,7 +133,7 @@ func (k PrivateKey) Signer() ssh.MultiAlgorithmSigner { return signer{pair: k.pa
 
 // signer implements ssh.MultiAlgorithmSigner without showing the key.
 type signer struct {
-	redacted
+	Redacted
 	pair sealed
 }
 

@@ -8,10 +8,13 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"text/template"
 
 	"golang.org/x/crypto/ssh"
 
@@ -44,9 +47,15 @@ func hold(k *sshkey.PrivateKey) holder {
 	return h
 }
 
-// verbs are the verbs and flags that print values.
-var verbs = []string{"%v", "%+v", "%#v", "%s", "%+s", "%#s", "%x", "%X", "% x", "%#x", "%q", "%+q", "%#q",
-	"%d", "%c", "%U", "%t", "%e", "%b", "%o", "%200v", "%.3v"}
+// verbs are all verbs that print values, with all flags.
+var verbs = func() (all []string) {
+	for verb := range strings.SplitSeq("vsqxXdobOcUtbeEfFgG", "") {
+		for _, flag := range []string{"", "+", "#", " ", "0", "-", "+#", "# ", ".3", "200", "-200.100"} {
+			all = append(all, "%"+flag+verb)
+		}
+	}
+	return all
+}()
 
 func TestPrivateKeysPrintAsRedacted(t *testing.T) {
 	t.Parallel()
@@ -64,6 +73,14 @@ func TestPrivateKeysPrintAsRedacted(t *testing.T) {
 	if got := fmt.Errorf("use key: %v", k).Error(); got != "use key: [redacted]" {
 		t.Error("an error shows something else than [redacted]")
 	}
+	var b bytes.Buffer
+	log.New(&b, "", 0).Print("key ", k, " ", *k)
+	if err := template.Must(template.New("").Parse("{{.}} {{printf `%x` .}}")).Execute(&b, k); err != nil {
+		t.Error(err)
+	}
+	if got := b.String(); got != "key [redacted] [redacted]\n[redacted] [redacted]" {
+		t.Error("package log or a template shows something else than [redacted]")
+	}
 }
 
 func TestNothingPrintsThePrivateHalf(t *testing.T) {
@@ -79,10 +96,12 @@ func TestNothingPrintsThePrivateHalf(t *testing.T) {
 				t.Fatal(err)
 			}
 			h := hold(k)
-			for _, verb := range append(verbs, "%p", "%T", "%w", "%z", "%!") {
-				for _, v := range []any{k, *k, h, &h, []holder{h}, k.Signer(), struct{ error }{errors.New("x")}} {
-					keepsSecret(t, k, verb, fmt.Sprintf(verb, v))
+			for _, v := range []any{k, *k, h, &h, []holder{h}, k.Signer(), reflect.ValueOf(k), reflect.ValueOf(h), struct{ error }{errors.New("x")}} {
+				var out strings.Builder
+				for _, verb := range append(verbs, "%p", "%T", "%w", "%z", "%!") {
+					fmt.Fprintf(&out, verb+"\n", v)
 				}
+				keepsSecret(t, k, fmt.Sprintf("printing a %T", v), out.String())
 			}
 			keepsSecret(t, k, "fmt.Sprintln", fmt.Sprintln(h, &h))
 			for _, v := range []any{k, *k, h, &h, map[string]any{"k": k}} {
@@ -116,8 +135,8 @@ func TestNoLogShowsThePrivateHalf(t *testing.T) {
 				}
 			}
 			var b bytes.Buffer
-			log := slog.New(handler.new(&b)).With("k", k).WithGroup("g").With("h", h)
-			log.Info("nested", "h", h, "p", &h, slog.Group("s", "k", k, "list", []any{k, *k}), "err", fmt.Errorf("use %v", h))
+			logger := slog.New(handler.new(&b)).With("k", k).WithGroup("g").With("h", h)
+			logger.Info("nested", "h", h, "p", &h, slog.Group("s", "k", k, "list", []any{k, *k}), "err", fmt.Errorf("use %v", h))
 			keepsSecret(t, k, "log", b.String())
 		})
 	}
