@@ -5,10 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/keytrail/keytrail/deploy/lab"
 	"github.com/keytrail/keytrail/deploy/lab/host"
@@ -18,24 +23,50 @@ import (
 // The tests in this file are about fleets, files and times that the ancestor does not think of, by the
 // same rules as those in ancestor_test.go.
 
+// TestB9 brings the host back once a rotation waits for nothing else, so that it ends.
 func TestB9_OneHostThatIsOffDoesNotStopTheRest(t *testing.T) {
 	t.Parallel()
-	const offline = "KEYTRAIL_MAX_OFFLINE=1"
 	stage{
 		hosts: settled,
-		env:   []string{offline},
+		env:   []string{"KEYTRAIL_MAX_OFFLINE=1"},
 		claim: func(t *testing.T, s secret, _, _ key) error {
-			if err := s.Hosts()[1].SetState("offline"); err != nil {
-				t.Fatal(err)
+			on, off := s.Hosts()[0], s.Hosts()[1]
+			set(t, off, func(w *host.Switches) { w.State = host.Offline })
+			ended := make(chan error, 1)
+			go func() {
+				_, err := s.rotate()
+				ended <- err
+			}()
+			for {
+				select {
+				case err := <-ended:
+					return errors.Join(err, logsIn(s.key(current), user, on))
+				case <-time.After(50 * time.Millisecond):
+				}
+				if s.answered(on) && s.asked(off) {
+					set(t, off, func(w *host.Switches) { w.State = host.Online })
+					<-ended
+					return fmt.Errorf("the rotation waits for %s, which is off", off.ID())
+				}
 			}
-			s.hurry(s.function, offline, "TIMEOUT=10s")
-			if _, err := s.rotate(); err != nil {
-				return err
-			}
-			return logsIn(s.key(current), user, s.Hosts()[0])
 		},
-		broken: "Task timed out",
+		broken: "which is off",
 	}.play(t)
+}
+
+// asked reports whether a host was sent a command, answered whether it has done one.
+func (w *world) asked(h *host.Host) bool { return len(w.invocations(h)) > 0 }
+func (w *world) answered(h *host.Host) bool {
+	return slices.ContainsFunc(w.invocations(h), func(i types.CommandInvocation) bool { return i.Status == types.CommandInvocationStatusSuccess })
+}
+
+func (w *world) invocations(h *host.Host) []types.CommandInvocation {
+	w.t.Helper()
+	list, err := w.systems.ListCommandInvocations(w.t.Context(), &ssm.ListCommandInvocationsInput{InstanceId: aws.String(h.ID())})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return list.CommandInvocations
 }
 
 func TestB13_AHybridNodeIsTestedLikeAnyOther(t *testing.T) {

@@ -206,10 +206,10 @@ func (w *world) add(f lambda.Function, env []string) {
 }
 
 // hurry gives a function little time from now on, but as much as a busy machine needs for a step that
-// has nothing to wait for. A TIMEOUT in env stands.
+// has nothing to wait for.
 func (w *world) hurry(function string, env ...string) {
 	w.t.Helper()
-	env = append([]string{"TIMEOUT=5s"}, env...)
+	env = append(env, "TIMEOUT=5s")
 	if function == ancestor {
 		w.runAncestor(env...)
 		return
