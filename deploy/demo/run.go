@@ -12,17 +12,18 @@ import (
 	"time"
 
 	"github.com/keytrail/keytrail/deploy/lab"
+	"github.com/keytrail/keytrail/deploy/lab/cloudformation"
 	"github.com/keytrail/keytrail/deploy/lab/host"
-	"github.com/keytrail/keytrail/deploy/lab/lambda"
+	"github.com/keytrail/keytrail/deploy/lab/iam"
 	"github.com/keytrail/keytrail/rotate/fleet"
 	"github.com/keytrail/keytrail/rotate/sshkey"
 )
 
 // settings are the flags.
 type settings struct {
-	tools, function, script string
-	dir                     string
-	hold                    bool
+	tools, function, script, template string
+	dir                               string
+	hold                              bool
 }
 
 func parseFlags(args []string) (settings, error) {
@@ -31,6 +32,7 @@ func parseFlags(args []string) (settings, error) {
 	f.StringVar(&s.tools, "tools", "build/hosttools", "`program` that the hosts of the lab have as their commands")
 	f.StringVar(&s.function, "function", "build/rotate", "`program` of the rotation function")
 	f.StringVar(&s.script, "script", "rotate/fleet/host.sh", "`file` with the host script, which runs under this machine's /bin/sh")
+	f.StringVar(&s.template, "template", "deploy/template.yaml", "CloudFormation `file` that is deployed")
 	f.StringVar(&s.dir, "dir", "", "new or empty `folder` for the lab, which is kept; default is a temporary one")
 	f.BoolVar(&s.hold, "hold", false, "leave the lab running at the end, until Ctrl-C")
 	f.Usage = func() {
@@ -46,8 +48,11 @@ func parseFlags(args []string) (settings, error) {
 	return s, nil
 }
 
-// functionName is the name of the rotation function in the lab.
-const functionName = "keytrail-rotate"
+// The stack that is deployed, and the rotation function in it.
+const (
+	stackName    = "keytrail"
+	functionName = stackName + "-rotate"
+)
 
 // demo is the state of the story.
 type demo struct {
@@ -129,21 +134,26 @@ func (d *demo) start(ctx context.Context, s settings) error {
 	for _, m := range d.fleet {
 		hosts = append(hosts, m.spec())
 	}
+	template, err := os.ReadFile(s.template)
+	if err != nil {
+		return err
+	}
+	// As in an account, nobody may do what no policy allows.
 	d.lab, err = lab.Start(ctx, lab.Options{
-		Dir: s.dir, Tools: tools, Trusted: []string{string(script)}, Hosts: hosts,
-		Functions: []lambda.Function{{
-			Name: functionName, Command: []string{function}, Timeout: time.Minute,
-			Env: map[string]string{
-				"USERNAME": users[0] + " " + users[1],
-				"TAGNAME":  boundaryKey, "TAGVALUE": boundaryValue,
-				"KEYTRAIL_LOGIN_PROOF": "ssh",
-				// What Lambda sets for a function whose log format is JSON.
-				"AWS_LAMBDA_LOG_FORMAT": "JSON",
-			},
-		}},
+		Dir: s.dir, Tools: tools, Trusted: []string{string(script)}, Hosts: hosts, Enforce: iam.Everyone,
 	})
 	if err != nil {
 		return err
+	}
+	_, err = d.lab.Deploy(ctx, cloudformation.Spec{
+		Name: stackName, Template: template,
+		Parameters: map[string]string{
+			"Users": users[0] + " " + users[1], "TagName": boundaryKey, "TagValue": boundaryValue, "LoginProof": "ssh",
+		},
+		Programs: map[string][]string{"Rotate": {function}},
+	})
+	if err != nil {
+		return errors.Join(err, d.lab.Close())
 	}
 	d.aws = newOperator(d.lab.URL())
 	return d.furnish()

@@ -39,7 +39,8 @@ var acts = []act{
 // since what follows builds on it.
 func (d *demo) tell(ctx context.Context) error {
 	d.screen.line(d.screen.paint(bold, "Keytrail rotates the SSH keys of twelve hosts, on this machine"))
-	d.screen.line("A lab plays AWS; the function, its host script, key files and logins are real.")
+	d.screen.line("A lab plays AWS; the CloudFormation template, the function, its host script, key files")
+	d.screen.line("and logins are real. Every call is judged by the policies of the template.")
 	for i, a := range acts {
 		d.screen.heading(i+1, a.title)
 		d.screen.say(a.text)
