@@ -58,6 +58,7 @@ type Host struct {
 	conns    map[net.Conn]bool
 	logins   []Login
 	wrongKey ssh.Signer
+	scripts  map[int]bool // process groups of the scripts that run in the real shell
 }
 
 // Open starts the host that New made in folder earlier. Where another program
@@ -73,7 +74,7 @@ func Open(folder string, m Machine) (*Host, error) {
 	if m.Now == nil {
 		m.Now = time.Now
 	}
-	h := &Host{root: root, machine: m, closed: make(chan struct{}), conns: map[net.Conn]bool{}}
+	h := &Host{root: root, machine: m, closed: make(chan struct{}), conns: map[net.Conn]bool{}, scripts: map[int]bool{}}
 	if h.last, err = readInfo(root); err != nil {
 		return nil, err
 	}

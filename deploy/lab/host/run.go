@@ -170,31 +170,44 @@ func (h *Host) process(ctx context.Context, diskFull bool, env, command []string
 	cmd.Dir = h.root.Path("/root")
 	cmd.Env = env
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	status, err := runGroup(cmd)
-	if err != nil {
+	if err := startGroup(cmd); err != nil {
 		return Output{Stderr: err.Error() + "\n", ExitCode: 127}
 	}
+	h.mu.Lock()
+	h.scripts[cmd.Process.Pid] = true
+	h.mu.Unlock()
+	status := waitGroup(cmd)
+	h.mu.Lock()
+	delete(h.scripts, cmd.Process.Pid)
+	h.mu.Unlock()
 	return Output{Stdout: stdout.String(), Stderr: stderr.String(), ExitCode: status}
 }
 
 // runGroup runs a command as a process group and kills what is left of the
 // group when the command's context ends or the command itself has.
 func runGroup(cmd *exec.Cmd) (status int, err error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	kill := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.Cancel = kill
-	cmd.WaitDelay = pipeGrace
-	if err := cmd.Start(); err != nil {
+	if err := startGroup(cmd); err != nil {
 		return 0, err
 	}
+	return waitGroup(cmd), nil
+}
+
+func startGroup(cmd *exec.Cmd) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = pipeGrace
+	return cmd.Start()
+}
+
+func waitGroup(cmd *exec.Cmd) (status int) {
 	// The state says how it ended; the error would say it again.
 	_ = cmd.Wait()
-	_ = kill() // what the command left behind; there may be nothing
+	_ = cmd.Cancel() // what the command left behind; there may be nothing
 	state := cmd.ProcessState
 	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		return 128 + int(ws.Signal()), nil
+		return 128 + int(ws.Signal())
 	}
-	return state.ExitCode(), nil
+	return state.ExitCode()
 }
 
 // cappedBuffer keeps the first maxOutput bytes and swallows the rest. What a

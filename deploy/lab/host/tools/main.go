@@ -1,7 +1,8 @@
 // Command tools is the one program behind the commands of a lab host that a
 // real machine would answer from its own accounts and its own sshd: getent, id,
 // runuser, sshd, ssh-keygen, ls, chown and flock. It answers from the host's
-// folder instead, which it finds as the parent of the first entry of PATH.
+// folder instead, which it finds as the parent of the first entry of PATH. On a
+// host that the lab watches it also stands before the commands that change files.
 //
 // It knows the options that a key management script uses, fails on others, and
 // prints what the usual Linux tools print. A rotation starts it thousands of
@@ -26,6 +27,15 @@ var commands = map[string]func(rootfs.Root, []string) int{
 	"runuser":    runuser,
 	"ssh-keygen": sshKeygen,
 	"sshd":       sshd,
+
+	// These are the machine's own, but for a host that is watched.
+	"chmod": watched("chmod"),
+	"cp":    watched("cp"),
+	"dd":    watched("dd"),
+	"ln":    watched("ln"),
+	"mkdir": watched("mkdir"),
+	"mv":    watched("mv"),
+	"rm":    watched("rm"),
 }
 
 func main() {
