@@ -43,6 +43,13 @@ type Result struct {
 // qualifier. An error is a [*wire.Error], such as ResourceNotFoundException or
 // TooManyRequestsException. When the context ends, the sandbox is killed.
 func (s *Service) Invoke(ctx context.Context, name string, payload []byte) (Result, error) {
+	return s.Repeat(ctx, newRequestID(), name, payload)
+}
+
+// Repeat is Invoke with the request id of an earlier invocation, which Lambda
+// keeps when it tries an asynchronous event again.
+// https://repost.aws/knowledge-center/lambda-function-duplicate-invocations
+func (s *Service) Repeat(ctx context.Context, requestID, name string, payload []byte) (Result, error) {
 	f, arn, err := s.resolve(name, "")
 	if err != nil {
 		return Result{}, err
@@ -50,7 +57,7 @@ func (s *Service) Invoke(ctx context.Context, name string, payload []byte) (Resu
 	if payload, err = checkPayload(payload, maxPayload); err != nil {
 		return Result{}, err
 	}
-	return s.invoke(ctx, f, newInvocation(newRequestID(), arn, payload), false)
+	return s.invoke(ctx, f, newInvocation(requestID, arn, payload), false)
 }
 
 // queue runs a function in the background, once: what AWS does with an event

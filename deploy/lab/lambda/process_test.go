@@ -136,6 +136,23 @@ func TestKill(t *testing.T) {
 	}
 }
 
+func TestARepeatKeepsTheRequestID(t *testing.T) {
+	t.Parallel()
+	s := newService(t, lambda.Options{}, function())
+	first := invoke(t, s, `{"Do":"exit"}`)
+	if first.FunctionError == "" {
+		t.Fatalf("the first attempt: %s", first.Payload)
+	}
+	again, err := s.Repeat(t.Context(), first.RequestID, "sample", []byte(`{"Do":"context"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c struct{ ID string }
+	if err := json.Unmarshal(again.Payload, &c); err != nil || c.ID != first.RequestID || again.RequestID != first.RequestID {
+		t.Errorf("the second attempt was %s to the function and %s to its caller, want %s (%v)", c.ID, again.RequestID, first.RequestID, err)
+	}
+}
+
 func TestKillOfAnIdleSandbox(t *testing.T) {
 	t.Parallel()
 	s := newService(t, lambda.Options{}, function())
