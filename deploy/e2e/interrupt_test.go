@@ -123,15 +123,17 @@ func (p *promise) insist(version string, begin func(step string), interrupted fu
 	return attempts
 }
 
-// mixedFleet describes two hosts that had the keys: one in a single file, one in the second of two.
+// mixedFleet describes two hosts that have the keys: one in a single file, one in the second of two, of
+// which the first is not there.
 func mixedFleet(t testing.TB, keys ...key) []host.Spec {
 	t.Helper()
 	var lines []string
 	for _, k := range keys {
 		lines = append(lines, k.line)
 	}
-	one, two := node(1, slices.Concat(strangers(t), lines)...), node(2, strangers(t)...)
-	two.SSHDConfig = "AuthorizedKeysFile .ssh/authorized_keys .ssh/authorized_keys2\n"
+	lines = slices.Concat(strangers(t), lines)
+	one, two := node(1, lines...), node(2, lines...)
+	two.SSHDConfig = "AuthorizedKeysFile .ssh/authorized_keys2 .ssh/authorized_keys\n"
 	return []host.Spec{one, two}
 }
 
@@ -141,7 +143,6 @@ func TestARotationKilledAtEveryCall(t *testing.T) {
 	old := newKey(t, "made by hand")
 	w := newWorld(t, mixedFleet(t, old))
 	w.run(keytrail)
-	write(t, w.Hosts()[1], user, ".ssh/authorized_keys2", strings.Join(append(strangers(t), old.line), "\n")+"\n")
 	s := w.secret(keytrail, "fleet", old.value())
 	version := s.begin()
 	k := newKiller(t, promised(s, []key{old}, w.Hosts()))

@@ -71,19 +71,48 @@ func (b *breaker) look(h *host.Host, s host.Step) bool {
 }
 
 // TestARotationWhoseHostsLosePowerAtEveryCommand interrupts the host script at every command by which
-// it changes a file, on hosts that had the old key and on one that never had a key.
+// it changes a file.
 func TestARotationWhoseHostsLosePowerAtEveryCommand(t *testing.T) {
 	t.Parallel()
 	old := newKey(t, "made by hand")
-	w := newWorld(t, mixedFleet(t, old))
-	w.run(keytrail)
-	write(t, w.Hosts()[1], user, ".ssh/authorized_keys2", strings.Join(append(strangers(t), old.line), "\n")+"\n")
-	s := w.secret(keytrail, "fleet", old.value())
-	version := s.begin()
-	b := newBreaker(t, promised(s, []key{old}, w.Hosts()))
-	attempts := b.insist(version, b.begin, b.fell)
-	b.settled(s.key(current))
-	for _, h := range w.Hosts() {
-		t.Logf("%d attempts, %s: %q", attempts, h.ID(), b.cuts[h.ID()])
+	for name, row := range map[string]struct {
+		hosts []host.Spec
+		value string
+		first []key
+		// The commands whose interruption matters most, by host: what they end with.
+		want [][]string
+	}{
+		"the key was put by hand": {mixedFleet(t, old), old.value(), []key{old}, [][]string{
+			{"setSecret: generation", "setSecret: .ssh/authorized_keys", "finishSecret: generation", "finishSecret: .ssh/authorized_keys"},
+			{"setSecret: generation", "setSecret: .ssh/authorized_keys2", "finishSecret: generation", "finishSecret: .ssh/authorized_keys"},
+		}},
+		"there never was a key": {nodes(1), "", nil, [][]string{
+			{"setSecret: generation", "setSecret: /home/deploy/.ssh", "setSecret: .ssh/authorized_keys", "finishSecret: generation"},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, row.hosts)
+			w.run(keytrail)
+			s := w.secret(keytrail, "fleet", row.value)
+			version := s.begin()
+			b := newBreaker(t, promised(s, row.first, w.Hosts()))
+			attempts := b.insist(version, b.begin, b.fell)
+			b.settled(s.key(current))
+			for i, h := range w.Hosts() {
+				cuts := b.cuts[h.ID()]
+				for _, want := range row.want[i] {
+					step, path, _ := strings.Cut(want, ": ")
+					for _, side := range []string{"before", "after"} {
+						if !slices.ContainsFunc(cuts, func(point string) bool {
+							return strings.HasPrefix(point, step+": "+side) && strings.HasSuffix(point, path)
+						}) {
+							t.Errorf("the power of %s was not cut %s %s, but %q", h.ID(), side, want, cuts)
+						}
+					}
+				}
+				t.Logf("%d attempts, %d cuts of %s", attempts, len(cuts), h.ID())
+			}
+		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/keytrail/keytrail/deploy/lab/host"
 )
@@ -30,7 +31,8 @@ func strangers(t testing.TB) []string {
 }
 
 // promise is what must hold at every moment, whatever is interrupted: who reads AWSCURRENT logs in on
-// every host, and the lines of other people are as they were. Its methods may be called at once.
+// every host, unless there never was one, and the lines of other people are as they were. Its methods
+// may be called at once.
 type promise struct {
 	secret
 	hosts   []*host.Host
@@ -115,9 +117,12 @@ func (p *promise) hold(ctx context.Context, when string) {
 	}
 }
 
-// now returns AWSCURRENT and its key pair.
+// now returns AWSCURRENT and its key pair, or "" for a secret that never had one.
 func (p *promise) now(ctx context.Context) (version string, k key, err error) {
 	out, err := p.secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &p.arn})
+	if _, none := errors.AsType[*types.ResourceNotFoundException](err); none {
+		return "", key{}, nil
+	}
 	if err != nil {
 		return "", key{}, err
 	}
@@ -140,11 +145,11 @@ func (p *promise) look(ctx context.Context) (version string, err error) {
 				errs = append(errs, fmt.Errorf("other people's lines in %s are\n%q\nand were\n%q", path, got, want))
 			}
 		}
-		state := fmt.Sprint(h.ID(), k.fingerprint(), files)
+		state := fmt.Sprint(h.ID(), version, files)
 		p.mu.Lock()
 		known := p.kept[state]
 		p.mu.Unlock()
-		if known {
+		if known || version == "" {
 			continue
 		}
 		if err := logsIn(k, user, h); err != nil {
