@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/keytrail/keytrail/deploy/lab/host"
@@ -52,7 +53,7 @@ func (k *killer) fell() bool {
 func (k *killer) before(_ context.Context, r wire.Request) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if call := r.Action + string(r.Body); r.Service != "ssm" || call != k.last {
+	if call := r.Action + string(r.Body); r.Attempt <= 1 && (r.Service != "ssm" || call != k.last) {
 		k.calls[r.Action]++
 		k.last = call
 	}
@@ -159,4 +160,28 @@ func TestARotationKilledAtEveryCall(t *testing.T) {
 		}
 	}
 	t.Logf("%d attempts, killed %q", attempts, k.killed)
+}
+
+// TestARotationThatLosesTheReplyToEveryCall drops the reply to each call once; the SDK makes it again.
+func TestARotationThatLosesTheReplyToEveryCall(t *testing.T) {
+	t.Parallel()
+	old := newKey(t, "made by hand")
+	w := newWorld(t, mixedFleet(t, old))
+	w.run(keytrail)
+	s := w.secret(keytrail, "fleet", old.value())
+	p := promised(s, []key{old}, w.Hosts())
+	var lost atomic.Int32
+	w.Front().Inject(wire.Fault{Match: byFunction, When: wire.After, Do: func(ctx context.Context, r wire.Request) error {
+		p.hold(ctx, "after "+r.Action)
+		if r.Attempt > 1 {
+			return nil
+		}
+		lost.Add(1)
+		return wire.ErrDropped
+	}})
+	s.mustRotate()
+	p.settled(s.key(current))
+	if n := lost.Load(); n < 20 {
+		t.Errorf("only %d replies were lost", n)
+	}
 }

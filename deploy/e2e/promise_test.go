@@ -25,7 +25,7 @@ func strangers(t testing.TB) []string {
 	return []string{
 		"# of the old days ", "",
 		`from="10.0.0.0/8",command="echo \"hi, there\"" ` + newKey(t, "ops").line,
-		newKey(t, "keytrail:other:1").line + "\r",
+		newKey(t, "keytrail:elsewhere:1").line + "\r",
 		"\tssh-rsa garbage \xff\t",
 	}
 }

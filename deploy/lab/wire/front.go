@@ -20,6 +20,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -44,6 +45,7 @@ type Request struct {
 	Caller    Identity
 	UserAgent string
 	SourceIP  string
+	Attempt   int // of the SDK, from 1; 0 where the caller does not say
 	Body      []byte
 
 	notes *notes
@@ -177,7 +179,10 @@ func IdentityFrom(ctx context.Context) Identity { return RequestFrom(ctx).Caller
 
 // ServeHTTP implements http.Handler.
 func (f *Front) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
-	r := Request{ID: f.ids.next(), UserAgent: hr.UserAgent(), SourceIP: host(hr.RemoteAddr), notes: &notes{}}
+	r := Request{
+		ID: f.ids.next(), UserAgent: hr.UserAgent(), SourceIP: host(hr.RemoteAddr),
+		Attempt: attempt(hr.Header.Get("Amz-Sdk-Request")), notes: &notes{},
+	}
 	a := f.answer(hr, &r)
 	f.record(hr.Context(), r, a)
 	if a.dropped {
@@ -308,6 +313,18 @@ func (g *ids) next() string {
 	b[8] = b[8]&0x3f | 0x80
 	s := hex.EncodeToString(b[:])
 	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
+}
+
+// attempt reads what SDKs say of a call that they may repeat, as in
+// "attempt=2; max=3".
+func attempt(header string) int {
+	for field := range strings.SplitSeq(header, ";") {
+		if n, ok := strings.CutPrefix(strings.TrimSpace(field), "attempt="); ok {
+			number, _ := strconv.Atoi(n) // 0 if it is none
+			return number
+		}
+	}
+	return 0
 }
 
 func host(address string) string {

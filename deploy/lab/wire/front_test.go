@@ -98,7 +98,7 @@ func TestGoClient(t *testing.T) {
 	c := calls[1]
 	if c.Service != "secretsmanager" || c.Action != "DescribeSecret" || c.Region != "us-east-1" || c.Status != 400 ||
 		c.ErrorCode != "ResourceNotFoundException" || c.Caller.ARN != "arn:aws:sts::111122223333:assumed-role/rotate/fn" ||
-		!c.Time.Equal(noon) || c.SourceIP != "127.0.0.1" || !strings.HasPrefix(c.UserAgent, "aws-sdk-go-v2/") {
+		!c.Time.Equal(noon) || c.SourceIP != "127.0.0.1" || c.Attempt != 1 || !strings.HasPrefix(c.UserAgent, "aws-sdk-go-v2/") {
 		t.Errorf("recorded call = %+v", c)
 	}
 	if diff := cmp.Diff(map[string]int{"secretsmanager:DescribeSecret": 2, "secretsmanager:ListSecrets": 1}, f.Counts()); diff != "" {
