@@ -70,6 +70,9 @@ func (l *Leases) Acquire(ctx context.Context, secretARN, holder string, now time
 		if err != nil && !denied && !errors.Is(err, errAbsent) {
 			return Lease{}, fmt.Errorf("acquire lease: %w", err)
 		}
+		if current.says(next) {
+			return current, nil // our own write, whose reply was lost
+		}
 		if current.Holder != "" && current.Holder != holder && now.Before(current.Expires.Add(clockDifference)) {
 			return Lease{}, &HeldError{current}
 		}
@@ -128,13 +131,18 @@ func (l *Leases) swap(ctx context.Context, next Lease) (Lease, error) {
 		if readErr != nil {
 			return Lease{}, readErr
 		}
-		if current.Holder == next.Holder && current.Generation == next.Generation && current.Expires.Equal(next.Expires) {
+		if current.says(next) {
 			return current, nil // our own write, whose reply was lost
 		}
 		return Lease{}, &HeldError{current}
 	}
 	next.tag = tag
 	return next, err
+}
+
+// says tells whether what stands is what was to be written.
+func (l Lease) says(next Lease) bool {
+	return l.Holder == next.Holder && l.Generation == next.Generation && l.Expires.Equal(next.Expires)
 }
 
 func expiry(now time.Time, ttl time.Duration) time.Time {
