@@ -17,7 +17,7 @@ func TestTwoSecretsRotateAtOnceForTheSameUser(t *testing.T) {
 	const rounds = 20
 	first := []key{newKey(t, "made by hand"), newKey(t, "made by another hand")}
 	w := newWorld(t, nodes(1, slices.Concat(strangers(t), []string{first[0].line, first[1].line})...))
-	w.run(keytrail)
+	w.keep()
 	names := []string{"one", "other"}
 	promises := make([]*promise, len(names))
 	for i, name := range names {

@@ -93,7 +93,7 @@ func TestARotationWhoseHostsLosePowerAtEveryCommand(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, row.hosts)
-			w.run(keytrail)
+			w.keep()
 			s := w.secret(keytrail, "fleet", row.value)
 			version := s.begin()
 			b := newBreaker(t, promised(s, row.first, w.Hosts()))

@@ -98,6 +98,7 @@ func (p *promise) split(text string) (foreign string, ours []string) {
 
 // hold looks whether the promise holds at this moment. What is broken is told once.
 func (p *promise) hold(ctx context.Context, when string) {
+	ctx = context.WithoutCancel(ctx) // of a call whose caller may be gone
 	for {
 		version, err := p.look(ctx)
 		if err == nil {
