@@ -144,7 +144,7 @@ func TestABadConfigurationIsNamedAllAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, id := w.in(t), strings.ReplaceAll(name, " ", "-")
+			w, id := w.in(t), strings.ReplaceAll(name, " ", "-")+"-rotate"
 			w.run(id, row.env...)
 			s := w.secret(id, id, old.value())
 			version := s.holder(current)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -27,6 +28,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/keytrail/keytrail/deploy/lab"
+	"github.com/keytrail/keytrail/deploy/lab/cloudformation"
 	"github.com/keytrail/keytrail/deploy/lab/host"
 	"github.com/keytrail/keytrail/deploy/lab/lambda"
 	engine "github.com/keytrail/keytrail/deploy/lab/secretsmanager"
@@ -44,7 +46,7 @@ const (
 
 // The names that functions have in a world.
 const (
-	keytrail = "keytrail"
+	keytrail = "keytrail-rotate"
 	ancestor = "ancestor"
 )
 
@@ -155,11 +157,60 @@ func nodes(n int, keys ...string) []host.Spec {
 	return list
 }
 
-// run adds the product as a function of that name, with its configuration as NAME=value beside the
-// least that it needs.
+// run deploys the product from its template, unless that was done, as the function of that name: a
+// stack's name and "-rotate". Role, policies, documents, time-out and environment are the template's; what
+// differs in the environment is given as NAME=value. No register is kept.
 func (w *world) run(name string, env ...string) {
 	w.t.Helper()
-	w.add(lambda.Function{Name: name, Command: []string{rotateProgram}, Aliases: []string{rotate.ActionAlias}}, env)
+	w.configure(name, append([]string{"KEYTRAIL_BUCKET=", "KEYTRAIL_RETENTION="}, env...))
+}
+
+// configure is run with a register.
+func (w *world) configure(name string, env []string) {
+	w.t.Helper()
+	stack := strings.TrimSuffix(name, "-rotate")
+	s := w.CloudFormation().Stack(stack)
+	if s == nil {
+		template, err := os.ReadFile("../template.yaml")
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		s, err = w.Deploy(w.t.Context(), cloudformation.Spec{
+			Name: stack, Template: template,
+			Parameters: map[string]string{
+				"Users": user, "TagName": boundaryKey, "TagValue": boundaryValue, "BucketName": bucketOf(stack),
+			},
+			Programs: map[string][]string{"Rotate": {rotateProgram}},
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	f, ok := w.Lambda().Function(name)
+	if !ok {
+		w.t.Fatalf("the stack %s has no function %s", stack, name)
+	}
+	w.add(f, append(environment(w.t, s), env...))
+}
+
+// environment is that of the function in a stack, as NAME=value.
+func environment(t testing.TB, s *cloudformation.Stack) []string {
+	t.Helper()
+	text, err := json.Marshal(s.Properties("Rotate"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p struct {
+		Environment struct{ Variables map[string]string }
+	}
+	if err := json.Unmarshal(text, &p); err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(p.Environment.Variables)) {
+		list = append(list, name+"="+p.Environment.Variables[name])
+	}
+	return list
 }
 
 // runAncestor adds the negative control.

@@ -33,8 +33,9 @@ func TestEveryKindOfKeyPair(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				w := w.in(t)
-				w.run(name, "KEYTRAIL_KEY_TYPE="+row.kind, "KEYTRAIL_PRIVATE_KEY_FORMAT="+format)
-				s := w.secret(name, name, "")
+				function := name + "-rotate"
+				w.run(function, "KEYTRAIL_KEY_TYPE="+row.kind, "KEYTRAIL_PRIVATE_KEY_FORMAT="+format)
+				s := w.secret(function, name, "")
 				s.mustRotate()
 				k := s.key(current)
 				if got := k.signer.PublicKey().Type(); got != row.algorithm {
@@ -116,7 +117,7 @@ func TestAKeyPairThatDoesNotExistIsRefusedByName(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := w.in(t)
-			id := strings.ReplaceAll(name, " ", "-")
+			id := strings.ReplaceAll(name, " ", "-") + "-rotate"
 			w.run(id, env...)
 			s := w.secret(id, id, "")
 			_, err := s.rotate()

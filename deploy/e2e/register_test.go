@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -17,8 +18,10 @@ import (
 	"github.com/keytrail/keytrail/rotate/sshkey"
 )
 
-// bucket is the one that a function keeps its register in.
-const bucket = "keytrail-register"
+// bucketOf is the bucket of a stack's register, and bucket that of the product's.
+func bucketOf(stack string) string { return stack + "-register" }
+
+var bucket = bucketOf(strings.TrimSuffix(keytrail, "-rotate"))
 
 // objects returns the operator's client of S3.
 func (w *world) objects() *s3.Client {
@@ -26,14 +29,10 @@ func (w *world) objects() *s3.Client {
 	return s3.New(s3.Options{BaseEndpoint: &url, Region: "us-east-1", UsePathStyle: true, Credentials: operator})
 }
 
-// keep makes a bucket, and runs the product with its register there.
+// keep runs the product with its register.
 func (w *world) keep(env ...string) {
 	w.t.Helper()
-	name := bucket
-	if _, err := w.objects().CreateBucket(w.t.Context(), &s3.CreateBucketInput{Bucket: &name}); err != nil {
-		w.t.Fatal(err)
-	}
-	w.run(keytrail, append([]string{"KEYTRAIL_BUCKET=" + bucket}, env...)...)
+	w.configure(keytrail, env)
 }
 
 // history returns what the register says of the secret.
@@ -350,7 +349,7 @@ func TestTheGracePeriodEndsByReconcile(t *testing.T) {
 	if err := errors.Join(refused(oldest, user, w.Hosts()...), logsIn(old, user, w.Hosts()...), logsIn(live, user, w.Hosts()...)); err != nil {
 		t.Error(err)
 	}
-	w.run(keytrail, "KEYTRAIL_BUCKET="+bucket, "KEYTRAIL_GRACE=1ms", "KEYTRAIL_SWEEP=15m")
+	w.keep("KEYTRAIL_GRACE=1ms", "KEYTRAIL_SWEEP=15m")
 	if result := s.reconcile(); !result.Clean {
 		t.Errorf("when it is over: %+v", result)
 	}
