@@ -252,21 +252,32 @@ func (f *Fleet) observe(ctx context.Context, n Node, order Order, command string
 	if state, reason := i.verdict(f.config); state != OK {
 		return whole(n.ID, order, state, reason, command)
 	}
-	answer, err := Decode(i.output, order, string(n.ID))
+	out, err := Observe(n, order, i.output)
 	if errors.Is(err, ErrDetail) {
 		// The summary says that it had to leave users out: the whole answer is one call further.
-		var full string
-		if full, err = f.ssm.output(ctx, command, n.ID); err == nil {
-			answer, err = Decode(full, order, string(n.ID))
+		full, err := f.ssm.output(ctx, command, n.ID)
+		if err != nil {
+			return whole(n.ID, order, Unverifiable, err.Error(), command)
 		}
+		out, _ = Observe(n, order, full)
 	}
+	for i := range out {
+		out[i].CommandID = command
+	}
+	return out
+}
+
+// Observe says what the standard output of the script on a node means for each user of the order. The
+// observations are complete even where it cannot be believed: then the error of [Decode] is their reason.
+func Observe(n Node, order Order, stdout string) (Observations, error) {
+	answer, err := Decode(stdout, order, string(n.ID))
 	if err != nil {
-		return whole(n.ID, order, Unverifiable, err.Error(), command)
+		return whole(n.ID, order, Unverifiable, err.Error(), ""), err
 	}
 	var out Observations
 	for _, u := range answer.Users {
 		o := judge(u)
-		o.Host, o.CommandID = n.ID, command
+		o.Host = n.ID
 		for i, p := range u.Remaining {
 			if p != Absent {
 				o.Remaining = append(o.Remaining, order.Retire[i])
@@ -275,7 +286,7 @@ func (f *Fleet) observe(ctx context.Context, n Node, order Order, command string
 		o.Sockets, o.HostKeys = sockets(answer.Listen, n.Address), answer.HostKeys
 		out = append(out, o)
 	}
-	return out
+	return out, nil
 }
 
 // sockets replaces wildcard listen addresses by the address that Systems Manager has of the node.

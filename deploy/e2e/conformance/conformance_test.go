@@ -25,6 +25,9 @@ type row struct {
 	// want is what the host says, one line for each user as summary has it; or, where the host refuses
 	// the order as a whole, what it says of that.
 	want []string
+	// state is what that means for each user, in the order in which they were asked for; ok for all
+	// where it says nothing.
+	state string
 	// after are the files whose bytes are others afterwards. A path that was not there before is a new
 	// file, or with a slash at its end a directory, and gone says that nothing is there any more.
 	// Everything else must be as it was: bytes, owner, mode, and nothing left behind.
@@ -52,7 +55,7 @@ func TestConformance(t *testing.T) {
 		t.Fatalf("the rows cannot run on a real system: this %s", why)
 	}
 	seen := map[string]bool{}
-	for _, r := range slices.Concat(contentRows, fileRows, settingRows, accountRows, raceRows) {
+	for _, r := range slices.Concat(contentRows, fileRows, settingRows, accountRows, leftRows, raceRows) {
 		if seen[r.name] {
 			t.Fatalf("two rows are named %q", r.name)
 		}
@@ -101,8 +104,16 @@ func (r row) check(t *testing.T, s *system, keys *keyring) {
 	if r.order != nil {
 		r.order(&o, keys)
 	}
-	if diff := cmp.Diff(r.want, s.says(t, o)); diff != "" {
+	said := s.run(t, o)[0]
+	if diff := cmp.Diff(r.want, said.words); diff != "" {
 		t.Errorf("the host's answer (-want +got):\n%s", diff)
+	}
+	state := r.state
+	if state == "" {
+		state = strings.Repeat(" ok", len(o.Users))[1:]
+	}
+	if got := strings.Join(said.states, " "); got != state {
+		t.Errorf("that means %q, want %q", got, state)
 	}
 	if diff := cmp.Diff(want, s.entries(t)); diff != "" {
 		t.Errorf("files afterwards (-want +got):\n%s", diff)
@@ -146,17 +157,26 @@ func newOrder(keys *keyring) fleet.Order {
 	}
 }
 
-// says runs an order and returns the answer in the words of rows.
-func (s *system) says(t *testing.T, o fleet.Order) (lines []string) {
-	t.Helper()
-	answers, err := s.run(t, o)
+// said is what a host said to one order, in the words of rows.
+type said struct {
+	words  []string // for each user, as summary has it; or what it said of the order as a whole
+	states []string // what that means for each user
+}
+
+func understand(id string, o fleet.Order, stdout string) (s said) {
+	seen, err := fleet.Observe(fleet.Node{ID: fleet.InstanceID(id)}, o, stdout)
+	for _, u := range seen {
+		s.states = append(s.states, string(u.State))
+	}
 	if err != nil {
-		return []string{err.Error()}
+		s.words = []string{err.Error()}
+		return s
 	}
-	for _, u := range answers[0].Users {
-		lines = append(lines, summary(u))
+	answer, _ := fleet.Decode(stdout, o, id) // as Observe did
+	for _, u := range answer.Users {
+		s.words = append(s.words, summary(u))
 	}
-	return lines
+	return s
 }
 
 // summary is an answer about one user in short: the code and the reason, a mark for each key that

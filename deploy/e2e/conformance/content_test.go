@@ -128,8 +128,9 @@ var contentRows = []row{
 		name: "garbage lines with control characters",
 		setup: []step{write(aliceKeys, "\xff\xfe not text \x1b[2J\nssh-rsa AAAAB3NzaC1yc2 cut\n<<<<<<< HEAD\n{old}\n"+
 			"ssh-ed25519 !!!\ncommand=\"open {other}\nssh-rsa {other.blob} wrong type\n\x01\x02\n")},
-		want: []string{"refused nul -/-"},
-		in:   "old", out: "new",
+		want:  []string{"refused nul -/?"},
+		state: "refused",
+		in:    "old", out: "new",
 	},
 	{
 		name: "garbage lines",
@@ -150,13 +151,15 @@ var contentRows = []row{
 	{
 		name:  "a NUL byte",
 		setup: []step{write(aliceKeys, "{old}\n{other}\n\x00\n")},
-		want:  []string{"refused nul -/-"},
+		want:  []string{"refused nul -/?"},
+		state: "refused",
 		in:    "old other", out: "new",
 	},
 	{
 		name:  "more than a mebibyte",
 		setup: []step{write(aliceKeys, "{old}\n"+strings.Repeat("# "+strings.Repeat("x", 1021)+"\n", 1024))},
-		want:  []string{"refused size -/-"},
+		want:  []string{"refused size -/?"},
+		state: "refused",
 		in:    "old", out: "new",
 	},
 	{

@@ -29,7 +29,7 @@ func newLabHost(t *testing.T) *system {
 	must(t, err)
 	folder := rootfs.Root(h.Folder())
 	return &system{
-		id: hostID, root: h.Folder(), port: number, login: h.Login,
+		id: hostID, root: h.Folder(), port: number, races: labRounds, login: h.Login,
 		owner: func(path string) (uid, gid int, err error) {
 			owners, err := folder.Owners()
 			if err != nil {

@@ -10,11 +10,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
 )
 
 // sbin is where sshd and the commands of a host are, as the agent's PATH has it.
@@ -49,6 +52,11 @@ func find(name string) string {
 	return ""
 }
 
+// private are the folders that are each row's own. sshd keeps the logins that failed in /var/log.
+var private = []string{"/home", "/root", "/run", "/etc/ssh", "/var/log"}
+
+var accountFiles = []string{"/etc/passwd", "/etc/shadow", "/etc/group"}
+
 // newRealSystem turns the machine into the host of one row, for the calling goroutine and the
 // processes that it starts: its thread gets a mount namespace, and everything that rows change gets a
 // file system in memory. The thread ends with the goroutine, and with it the namespace.
@@ -57,17 +65,17 @@ func newRealSystem(t *testing.T, shell string, keys *keyring) *system {
 	runtime.LockOSThread() // never unlocked: the runtime then ends the thread with the goroutine
 	must(t, syscall.Unshare(syscall.CLONE_NEWNS))
 	must(t, syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
-	// What the row does not expect to be changed cannot be.
-	must(t, syscall.Mount("", "/", "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""))
-	for _, dir := range []string{"/home", "/root", "/run", "/etc/ssh"} {
+	// What the row does not expect to be changed cannot be, on no file system of the machine.
+	must(t, unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}))
+	for _, dir := range private {
 		must(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0755"))
 	}
 	for _, dir := range []string{"/run/sshd", "/run/etc", "/run/bin"} {
 		must(t, os.Mkdir(dir, 0o755))
 	}
-	for _, file := range []string{"passwd", "shadow", "group"} {
-		must(t, os.WriteFile("/run/etc/"+file, nil, 0o600))
-		must(t, syscall.Mount("/run/etc/"+file, "/etc/"+file, "", syscall.MS_BIND, ""))
+	for _, file := range accountFiles {
+		must(t, os.WriteFile("/run"+file, nil, 0o600))
+		must(t, syscall.Mount("/run"+file, file, "", syscall.MS_BIND, ""))
 	}
 	must(t, os.Symlink(shell, "/run/bin/sh"))
 	listener, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -79,7 +87,7 @@ func newRealSystem(t *testing.T, shell string, keys *keyring) *system {
 	must(t, os.WriteFile(file+".pub", []byte(key.Public().String()+"\n"), 0o644))
 	r := &daemon{path: find("sshd"), listener: listener, key: key.Signer().PublicKey()}
 	return &system{
-		id: hostID, port: listener.Addr().(*net.TCPAddr).Port, login: r.login, start: start,
+		id: hostID, port: listener.Addr().(*net.TCPAddr).Port, races: realRounds, login: r.login, start: start,
 		owner: func(path string) (uid, gid int, err error) {
 			info, err := os.Lstat(path)
 			if err != nil {
@@ -173,6 +181,53 @@ func (d *daemon) login(user string, key ssh.Signer) error {
 		return fmt.Errorf("%w; sshd says: %s", err, log.String())
 	}
 	return nil
+}
+
+// settle has sshd's settings stay what they are now: hundreds of runs need not ask for them again.
+func settle() step {
+	return func(t *testing.T, s *system, _ *keyring) {
+		t.Helper()
+		if s.root != "" {
+			return // a host of the lab is quick to tell
+		}
+		client := fmt.Sprintf("user=alice,host=192.0.2.1,addr=192.0.2.1,laddr=127.0.0.1,lport=%d", s.port)
+		settings, err := exec.Command(find("sshd"), "-T", "-C", client).Output()
+		must(t, err)
+		must(t, os.WriteFile("/run/settings", settings, 0o600))
+		must(t, os.WriteFile("/run/bin/sshd", []byte("#!/bin/sh\nexec cat /run/settings\n"), 0o700))
+	}
+}
+
+// TestARowCannotChangeTheMachine: every file system that rows do not bring themselves is read-only to them.
+func TestARowCannotChangeTheMachine(t *testing.T) {
+	t.Parallel()
+	shells, why := realShells(t)
+	if why != "" {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("rows cannot run on a real system: this %s", why)
+		}
+		t.Skip(why)
+	}
+	newRealSystem(t, shells["dash"], newKeyring(t))
+	mounts, err := os.ReadFile("/proc/thread-self/mountinfo")
+	must(t, err)
+	found := 0
+	for line := range strings.Lines(string(mounts)) {
+		fields := strings.Fields(line) // proc_pid_mountinfo(5): where it is mounted, and how
+		if slices.Contains(private, fields[4]) || slices.Contains(accountFiles, fields[4]) {
+			found++
+		} else if !slices.Contains(strings.Split(fields[5], ","), "ro") {
+			t.Errorf("%s can be written: %s", fields[4], fields[5])
+		}
+	}
+	if found < len(private)+len(accountFiles) {
+		t.Errorf("%d of the row's own mounts are there, want %d", found, len(private)+len(accountFiles))
+	}
+	for _, dir := range []string{"/", "/tmp", "/var/tmp", "/dev/shm"} {
+		if err := os.WriteFile(filepath.Join(dir, "keytrail-probe"), nil, 0o600); !errors.Is(err, syscall.EROFS) {
+			t.Errorf("a file in %s: %v, want %v", dir, err, syscall.EROFS)
+		}
+	}
 }
 
 // smallDisk moves a directory to a file system of its own, of 64 KiB.

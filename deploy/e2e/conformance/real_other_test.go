@@ -15,3 +15,4 @@ func smallDisk(string) step { return nil }
 func fill(string) step      { return nil }
 func readOnly(string) step  { return nil }
 func immutable(string) step { return nil }
+func settle() step          { return func(*testing.T, *system, *keyring) {} }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -115,14 +116,33 @@ func sshdOnPort(format string) step {
 	}
 }
 
+// krl makes a key revocation list of keys, as ssh-keygen -k does.
+func krl(path, names string) step {
+	return func(t *testing.T, s *system, keys *keyring) {
+		t.Helper()
+		var list []string
+		for _, k := range keys.public(names) {
+			list = append(list, k.String())
+		}
+		file := s.path("/etc/ssh/to-revoke")
+		must(t, os.WriteFile(file, []byte(strings.Join(list, "\n")+"\n"), 0o600))
+		if out, err := exec.Command("ssh-keygen", "-q", "-k", "-f", s.path(path), file).CombinedOutput(); err != nil {
+			t.Fatalf("ssh-keygen -k: %v: %s", err, out)
+		}
+		must(t, os.Remove(file))
+		inherit(t, s, path)
+	}
+}
+
 // ordered has the host follow an order that differs from the row's own.
 func ordered(change func(*fleet.Order, *keyring)) step {
 	return func(t *testing.T, s *system, keys *keyring) {
 		t.Helper()
 		o := newOrder(keys)
 		change(&o, keys)
-		_, err := s.run(t, o)
-		must(t, err)
+		if got := s.run(t, o)[0]; !strings.HasPrefix(got.words[0], "ok ") {
+			t.Fatalf("the host says %q to an order before the row's own", got.words)
+		}
 	}
 }
 

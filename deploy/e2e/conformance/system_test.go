@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -21,6 +20,7 @@ type system struct {
 	id    string
 	root  string // where the host's / stands on this machine; empty on the real system
 	port  int    // where sshd listens, on 127.0.0.1
+	races int    // how many rounds of a race it stands
 	owner func(path string) (uid, gid int, err error)
 	chown func(path string, uid, gid int) error
 	// start runs a script as the agent would; wait, which may be called anywhere, returns what it said.
@@ -101,8 +101,8 @@ func (s *system) configure(t *testing.T, text string) {
 	must(t, os.WriteFile(s.path("/etc/ssh/sshd_config"), []byte(text), 0o600))
 }
 
-// run has the host follow orders at the same time and returns the answers in the order of those.
-func (s *system) run(t *testing.T, orders ...fleet.Order) (answers []fleet.Answer, err error) {
+// run has the host follow orders at the same time and returns what it said in the order of those.
+func (s *system) run(t *testing.T, orders ...fleet.Order) (all []said) {
 	t.Helper()
 	// A run that takes longer than this is a hang. No verdict depends on how long one takes.
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -113,16 +113,14 @@ func (s *system) run(t *testing.T, orders ...fleet.Order) (answers []fleet.Answe
 		must(t, err)
 		waits = append(waits, s.start(ctx, strings.Join(commands, "\n")))
 	}
-	var faults []error
 	for i, wait := range waits {
 		out, err := wait()
 		if err != nil {
 			t.Fatalf("the script ended with %v and said %q", err, out)
 		}
-		a, err := fleet.Decode(out, orders[i], s.id)
-		answers, faults = append(answers, a), append(faults, err)
+		all = append(all, understand(s.id, orders[i], out))
 	}
-	return answers, errors.Join(faults...)
+	return all
 }
 
 // entry is what the file system tells of one path.
