@@ -173,6 +173,9 @@ func TestAKeyThatTwoSecretsShareStaysUntilNeitherHoldsIt(t *testing.T) {
 	w.keep()
 	one, two := w.secret(keytrail, "one", shared.value()), w.secret(keytrail, "two", shared.value())
 	for _, s := range []secret{one, two} {
+		if err := s.check(); err != nil { // turns rotation on: before, the function may not touch the secret
+			t.Fatal(err)
+		}
 		s.mustAct(rotate.ActionRequest{Action: rotate.Adopt})
 	}
 	one.mustRotate()

@@ -90,7 +90,7 @@ func TestOurOwnDocuments(t *testing.T) {
 		}
 		refs[action] = name + ":1:" + fleet.Hash(content)
 	}
-	w.run(keytrail, "KEYTRAIL_APPLY_DOCUMENT="+refs[fleet.Apply], "KEYTRAIL_INSPECT_DOCUMENT="+refs[fleet.Inspect])
+	w.runByHand(keytrail, "KEYTRAIL_APPLY_DOCUMENT="+refs[fleet.Apply], "KEYTRAIL_INSPECT_DOCUMENT="+refs[fleet.Inspect])
 	s := w.secret(keytrail, "fleet", "")
 	s.mustRotate()
 	first := s.key(current)
@@ -121,6 +121,20 @@ func TestOurOwnDocuments(t *testing.T) {
 	}
 }
 
+// TestTheDocumentThatAWSShipsServesAsWell follows the older guide: no document of our own, no template.
+func TestTheDocumentThatAWSShipsServesAsWell(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nodes(2))
+	w.runByHand(keytrail)
+	s := w.secret(keytrail, "fleet", "")
+	s.mustRotate()
+	first := s.key(current)
+	s.mustRotate()
+	if err := errors.Join(logsIn(s.key(current), user, w.Hosts()...), refused(first, user, w.Hosts()...)); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestADocumentThatWasChangedIsNotRun pins a hash and then has somebody change the document.
 func TestADocumentThatWasChangedIsNotRun(t *testing.T) {
 	t.Parallel()
@@ -136,7 +150,7 @@ func TestADocumentThatWasChangedIsNotRun(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	w.run(keytrail, fmt.Sprintf("KEYTRAIL_APPLY_DOCUMENT=Keytrail-apply:1:%s", fleet.Hash(content)))
+	w.runByHand(keytrail, fmt.Sprintf("KEYTRAIL_APPLY_DOCUMENT=Keytrail-apply:1:%s", fleet.Hash(content)))
 	s := w.secret(keytrail, "fleet", old.value())
 	before := homes(t, w.Hosts()...)
 	_, err := s.rotate()

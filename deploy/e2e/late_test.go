@@ -17,26 +17,32 @@ import (
 	"github.com/keytrail/keytrail/deploy/lab/host"
 )
 
+// sent is an order on its way: a document with its parameters.
+type sent struct {
+	document   string
+	parameters map[string][]string
+}
+
 // applies returns what the function had hosts apply so far, oldest first.
-func (w *world) applies() []map[string][]string {
-	var list []map[string][]string
+func (w *world) applies() []sent {
+	var list []sent
 	for _, c := range w.Front().Calls() {
 		var in struct {
-			Comment    string
-			Parameters map[string][]string
+			Comment, DocumentName string
+			Parameters            map[string][]string
 		}
 		if c.Action == "SendCommand" && byFunction(c.Request) && json.Unmarshal(c.Body, &in) == nil && strings.Contains(in.Comment, "apply") {
-			list = append(list, in.Parameters)
+			list = append(list, sent{in.DocumentName, in.Parameters})
 		}
 	}
 	return list
 }
 
 // send sends an order to a host again and returns the command.
-func (w *world) send(h *host.Host, order map[string][]string) string {
+func (w *world) send(h *host.Host, order sent) string {
 	w.t.Helper()
 	out, err := w.systems.SendCommand(w.t.Context(), &ssm.SendCommandInput{
-		DocumentName: aws.String("AWS-RunShellScript"), Parameters: order, InstanceIds: []string{h.ID()},
+		DocumentName: &order.document, Parameters: order.parameters, InstanceIds: []string{h.ID()},
 	})
 	if err != nil {
 		w.t.Fatal(err)

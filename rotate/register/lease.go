@@ -63,11 +63,13 @@ func (l *Leases) Acquire(ctx context.Context, secretARN, holder string, now time
 		return Lease{}, err
 	}
 	var err error
+	stands := false // as a write was told
 	for range leaseTries {
 		var current Lease
 		current, err = l.current(ctx, secretARN)
-		denied := errors.Is(err, ErrDenied) // perhaps only missing: then it can be created
-		if err != nil && !denied && !errors.Is(err, errAbsent) {
+		// Denied, the lease is perhaps only missing: then it can be created.
+		missing := errors.Is(err, errAbsent) || errors.Is(err, ErrDenied) && !stands
+		if err != nil && !missing {
 			return Lease{}, fmt.Errorf("acquire lease: %w", err)
 		}
 		if current.says(next) {
@@ -77,14 +79,12 @@ func (l *Leases) Acquire(ctx context.Context, secretARN, holder string, now time
 			return Lease{}, &HeldError{current}
 		}
 		next.Generation = max(current.Generation+1, now.UnixMilli())
-		refusal := err
 		next.tag, err = l.put(ctx, next, current.tag)
+		stands = errors.Is(err, errPrecondition)
 		switch {
 		case err == nil:
 			return next, nil
-		case denied && errors.Is(err, errPrecondition):
-			return Lease{}, fmt.Errorf("acquire lease: %w", refusal)
-		case !errors.Is(err, errPrecondition) && !errors.Is(err, errAbsent):
+		case !stands && !errors.Is(err, errAbsent):
 			return Lease{}, fmt.Errorf("acquire lease: %w", err)
 		}
 		// Lost the race, or only the reply: the next look tells.

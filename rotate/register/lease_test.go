@@ -206,6 +206,19 @@ func TestWithoutListBucketAMissingLeaseIsDeniedAndStillTaken(t *testing.T) {
 	heldBy(t, err, "one")
 }
 
+func TestWithoutListBucketAFirstLeaseSurvivesALostReply(t *testing.T) {
+	t.Parallel()
+	f := newFakeS3(t)
+	f.answer = func(r *http.Request, key string) (int, string) {
+		if _, there := f.objects[key]; r.Method == http.MethodGet && !there {
+			return 403, "AccessDenied"
+		}
+		return 0, ""
+	}
+	f.lost = func(*http.Request) bool { return true }
+	acquire(t, NewLeases(f.retrying(), bucketName), "one", noon)
+}
+
 func TestALeaseThatMayNotBeReadIsNotTaken(t *testing.T) {
 	t.Parallel()
 	f := newFakeS3(t)
