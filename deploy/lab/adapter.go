@@ -14,8 +14,12 @@ import (
 	"github.com/keytrail/keytrail/deploy/lab/ssm"
 )
 
-// secretsManager is who invokes rotation functions.
-const secretsManager = "secretsmanager.amazonaws.com"
+// secretsManager is who invokes rotation functions, lambdaService who assumes
+// their roles.
+const (
+	secretsManager = "secretsmanager.amazonaws.com"
+	lambdaService  = "lambda.amazonaws.com"
+)
 
 // invoker is Lambda as Secrets Manager sees it: each invocation needs the
 // function's own policy.

@@ -1,8 +1,8 @@
 // Package lab is an AWS-compatible engine on this machine: Secrets Manager,
-// Systems Manager, Lambda, S3, IAM and CloudFormation behind one address on loopback, and hosts
-// whose files a person can look into. It starts and ends them together and gives
-// them one account, one Region and one clock; how each behaves stands in the
-// packages below this one.
+// Systems Manager, Lambda and its logs, S3, IAM and CloudFormation behind one
+// address on loopback, and hosts whose files a person can look into. It starts
+// and ends them together and gives them one account, one Region and one clock;
+// how each behaves stands in the packages below this one.
 //
 // It speaks wire protocols only, and imports nothing of what is run in it.
 package lab
@@ -27,6 +27,7 @@ import (
 	"github.com/keytrail/keytrail/deploy/lab/host"
 	"github.com/keytrail/keytrail/deploy/lab/iam"
 	"github.com/keytrail/keytrail/deploy/lab/lambda"
+	"github.com/keytrail/keytrail/deploy/lab/logs"
 	"github.com/keytrail/keytrail/deploy/lab/s3"
 	"github.com/keytrail/keytrail/deploy/lab/secretsmanager"
 	"github.com/keytrail/keytrail/deploy/lab/ssm"
@@ -181,7 +182,8 @@ func (l *Lab) serve(listener net.Listener) error {
 	})
 	l.lambda = lambda.New(lambda.Options{
 		Account: o.Account, Region: o.Region, Endpoint: l.url, Dir: l.Dir(),
-		Concurrency: o.Concurrency, Identify: l.front.AddIdentity,
+		Concurrency: o.Concurrency, Identify: l.front.AddIdentity, Policy: l.iam.PutResourcePolicy,
+		MayAssume: func(roleARN string) bool { return l.gate.MayAssume(lambdaService, roleARN) },
 	})
 	s := o.SSM
 	s.Account, s.Region, s.Now, s.Logger, s.Seed, s.Nodes = o.Account, o.Region, o.Now, o.Logger, o.Seed, l.nodes
@@ -211,6 +213,7 @@ func (l *Lab) serve(listener net.Listener) error {
 	l.front.HandleHTTP("lambda", l.lambda.Handler())
 	l.stacks = l.newStacks()
 	l.front.HandleHTTP("cloudformation", l.stacks.Handler())
+	l.front.Handle("logs", logs.New(logs.Options{Account: o.Account, Region: o.Region, Now: o.Now, Streams: l.lambda.Streams}))
 	l.group.Go(func() error { return l.front.Serve(ctx, listener) })
 	l.group.Go(func() error { return l.tick(ctx) })
 	return nil

@@ -96,6 +96,12 @@ func (g *Gate) MayInvoke(service, functionARN, sourceARN string) bool {
 	}).Allowed
 }
 
+// MayAssume decides on a role that a service assumes, by the role's trust
+// policy.
+func (g *Gate) MayAssume(service, roleARN string) bool {
+	return g.engine.Authorize(context.Background(), Call{Principal: service, Action: "sts:AssumeRole", Resource: roleARN}).Allowed
+}
+
 // Deny returns the error for a call of a service's own that was denied, in the
 // words of that service.
 func Deny(service string, c Call, d Decision) error {

@@ -84,6 +84,7 @@ var known = map[string]arity{
 	"kms:viaservice":            single,
 
 	"lambda:functionarn": single,
+	"lambda:principal":   single, // of AddPermission
 
 	"s3:delimiter":        single,
 	"s3:if-match":         single,

@@ -26,7 +26,7 @@ type question struct {
 func newQuestion(g *Gate, r wire.Request, hr *http.Request) *question {
 	q := &question{Request: r, gate: g, http: hr, form: hr.URL.Query()}
 	switch {
-	case hr.Header.Get("X-Amz-Target") != "":
+	case hr.Header.Get("X-Amz-Target") != "", r.Service == "lambda" && r.Action != "Invoke":
 		_ = json.Unmarshal(r.Body, &q.json)
 	case strings.HasPrefix(hr.Header.Get("Content-Type"), "application/x-www-form-urlencoded"):
 		if form, err := url.ParseQuery(string(r.Body)); err == nil {

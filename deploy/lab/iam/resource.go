@@ -40,10 +40,13 @@ var kindsOfResource = map[string]kindOfResource{
 	"objects":         func(q *question) []resource { return q.listed(false) }, // those of DeleteObjects
 	"object-versions": func(q *question) []resource { return q.listed(true) },
 
-	"function": (*question).function, // with its qualifier
-	"topic":    func(q *question) []resource { return some(cmp.Or(q.member("TopicArn"), q.member("TargetArn"))) },
-	"queue":    (*question).queue, // the last part of QueueUrl
-	"role":     (*question).role,  // the one of RoleName
+	"function":     (*question).function, // with its qualifier
+	"new-function": func(q *question) []resource { return some(q.arn("lambda", "function:"+q.member("FunctionName"))) },
+	"passed-role":  (*question).passedRole, // the one of Role, to Lambda
+	"log-group":    func(q *question) []resource { return some(q.arn("logs", "log-group:"+q.member("logGroupName")+":*")) },
+	"topic":        func(q *question) []resource { return some(cmp.Or(q.member("TopicArn"), q.member("TargetArn"))) },
+	"queue":        (*question).queue, // the last part of QueueUrl
+	"role":         (*question).role,  // the one of RoleName
 }
 
 // some is a resource unless it has no ARN.
@@ -186,10 +189,18 @@ func (q *question) function() []resource {
 	if i := strings.Index(name, "function:"); i >= 0 {
 		name = name[i+len("function:"):]
 	}
-	if qualifier := q.member("Qualifier"); qualifier != "" && !strings.Contains(name, ":") {
+	if qualifier := q.http.URL.Query().Get("Qualifier"); qualifier != "" && !strings.Contains(name, ":") {
 		name += ":" + qualifier
 	}
 	return some(q.arn("lambda", "function:"+name))
+}
+
+func (q *question) passedRole() []resource {
+	role := q.member("Role")
+	if role == "" {
+		return nil
+	}
+	return []resource{{arn: role, keys: Keys{"iam:PassedToService": {"lambda.amazonaws.com"}}}}
 }
 
 func (q *question) queue() []resource {

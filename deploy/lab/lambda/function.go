@@ -48,6 +48,9 @@ type Function struct {
 	LogLevel    string            // of its logger in JSON
 	LogGroup    string            // default /aws/lambda/NAME
 	Concurrency int               // invocations at once that are reserved for it; 0 reserves none
+	// Architecture is x86_64 or arm64, which the program has to be built for.
+	// Default: whatever this machine executes.
+	Architecture string
 }
 
 var (
@@ -74,7 +77,7 @@ func (f Function) complete() (Function, error) {
 	f.Timeout = cmp.Or(f.Timeout, defaultTimeout)
 	f.MemoryMB = cmp.Or(f.MemoryMB, defaultMemoryMB)
 	f.Role = cmp.Or(f.Role, f.Name+"-role")
-	f.Handler = cmp.Or(f.Handler, "bootstrap")
+	f.Handler = cmp.Or(f.Handler, bootstrap)
 	f.Env, f.Aliases, f.Command = maps.Clone(f.Env), slices.Clone(f.Aliases), slices.Clone(f.Command)
 
 	var errs []error
@@ -84,6 +87,9 @@ func (f Function) complete() (Function, error) {
 	}
 	if f.Timeout < 0 || f.Timeout > maxTimeout {
 		complain("timeout %s: at most %s", f.Timeout, maxTimeout)
+	}
+	if f.Architecture != "" && architectures[f.Architecture] == "" {
+		complain("architecture %q: x86_64 or arm64", f.Architecture)
 	}
 	for _, a := range f.Aliases {
 		if !aliasName.MatchString(a) || allDigits.MatchString(a) {

@@ -20,8 +20,9 @@ const tailSize = 4 << 10
 // the file as their standard output and error, so that the order of their
 // lines and Lambda's own is the order in which they were written.
 type stream struct {
-	name string // as CloudWatch would name it: 2026/11/01/[$LATEST]0123…
-	path string
+	name  string // as CloudWatch would name it: 2026/11/01/[$LATEST]0123…
+	path  string
+	begun time.Time
 }
 
 // newStream creates a stream below a folder.
@@ -32,7 +33,8 @@ func newStream(folder string, now time.Time) (stream, error) {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // never fails
 	s := stream{
-		name: now.UTC().Format("2006/01/02/") + "[" + latest + "]" + hex.EncodeToString(id),
+		begun: now,
+		name:  now.UTC().Format("2006/01/02/") + "[" + latest + "]" + hex.EncodeToString(id),
 		// Without the characters that a shell would take for its own.
 		path: filepath.Join(folder, now.UTC().Format("20060102T150405.000000Z-")+hex.EncodeToString(id[:4])+".log"),
 	}

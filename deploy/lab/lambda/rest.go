@@ -9,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +24,20 @@ var actions = map[string]string{
 	"GET /2015-03-31/functions/{$}":                  "ListFunctions",
 	"GET /2015-03-31/functions/{name}":               "GetFunction",
 	"GET /2015-03-31/functions/{name}/configuration": "GetFunctionConfiguration",
+
+	"POST /2015-03-31/functions":                          "CreateFunction",
+	"PUT /2015-03-31/functions/{name}/code":               "UpdateFunctionCode",
+	"PUT /2015-03-31/functions/{name}/configuration":      "UpdateFunctionConfiguration",
+	"DELETE /2015-03-31/functions/{name}":                 "DeleteFunction",
+	"PUT /2017-10-31/functions/{name}/concurrency":        "PutFunctionConcurrency",
+	"DELETE /2017-10-31/functions/{name}/concurrency":     "DeleteFunctionConcurrency",
+	"POST /2015-03-31/functions/{name}/versions":          "PublishVersion",
+	"POST /2015-03-31/functions/{name}/aliases":           "CreateAlias",
+	"GET /2015-03-31/functions/{name}/aliases/{alias}":    "GetAlias",
+	"DELETE /2015-03-31/functions/{name}/aliases/{alias}": "DeleteAlias",
+	"POST /2015-03-31/functions/{name}/policy":            "AddPermission",
+	"GET /2015-03-31/functions/{name}/policy":             "GetPolicy",
+	"DELETE /2015-03-31/functions/{name}/policy/{sid}":    "RemovePermission",
 }
 
 // Handler returns the REST API of the service, to be served under "lambda".
@@ -35,6 +48,20 @@ func (s *Service) Handler() http.Handler {
 		"ListFunctions":            s.serveList,
 		"GetFunction":              s.serveFunction,
 		"GetFunctionConfiguration": s.serveConfiguration,
+
+		"CreateFunction":              s.createFunction,
+		"UpdateFunctionCode":          s.updateFunctionCode,
+		"UpdateFunctionConfiguration": s.updateFunctionConfiguration,
+		"DeleteFunction":              s.deleteFunction,
+		"PutFunctionConcurrency":      s.putFunctionConcurrency,
+		"DeleteFunctionConcurrency":   s.deleteFunctionConcurrency,
+		"PublishVersion":              s.publishVersion,
+		"CreateAlias":                 s.createAlias,
+		"GetAlias":                    s.getAlias,
+		"DeleteAlias":                 s.deleteAlias,
+		"AddPermission":               s.addPermission,
+		"GetPolicy":                   s.getPolicy,
+		"RemovePermission":            s.removePermission,
 	}
 	for pattern, action := range actions {
 		h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -143,6 +170,13 @@ type configuration struct {
 	LastUpdateStatus string
 	PackageType      string
 	Architectures    []string
+	LoggingConfig    loggingConfig
+}
+
+type loggingConfig struct {
+	LogFormat           string `json:",omitempty"`
+	ApplicationLogLevel string `json:",omitempty"`
+	LogGroup            string `json:",omitempty"`
 }
 
 type environment struct{ Variables map[string]string }
@@ -162,10 +196,10 @@ func (s *Service) describe(f *function, arn string) configuration {
 		State:            "Active",
 		LastUpdateStatus: "Successful",
 		PackageType:      "Zip",
-		Architectures:    []string{"x86_64"},
-	}
-	if runtime.GOARCH == "arm64" {
-		c.Architectures[0] = "arm64"
+		Architectures:    []string{cmp.Or(f.Architecture, machineArchitecture())},
+		LoggingConfig: loggingConfig{
+			LogFormat: cmp.Or(f.LogFormat, "Text"), ApplicationLogLevel: f.LogLevel, LogGroup: cmp.Or(f.LogGroup, "/aws/lambda/"+f.Name),
+		},
 	}
 	if len(f.Env) > 0 {
 		c.Environment = &environment{Variables: f.Env}
@@ -178,7 +212,7 @@ func (s *Service) serveConfiguration(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, s.describe(f, arn))
+	return writeJSON(w, http.StatusOK, s.describe(f, arn))
 }
 
 func (s *Service) serveFunction(w http.ResponseWriter, r *http.Request) error {
@@ -193,7 +227,7 @@ func (s *Service) serveFunction(w http.ResponseWriter, r *http.Request) error {
 	if f.Concurrency > 0 {
 		answer["Concurrency"] = map[string]int{"ReservedConcurrentExecutions": f.Concurrency}
 	}
-	return writeJSON(w, answer)
+	return writeJSON(w, http.StatusOK, answer)
 }
 
 // serveList answers all functions in one page.
@@ -206,15 +240,16 @@ func (s *Service) serveList(w http.ResponseWriter, r *http.Request) error {
 	for _, f := range all {
 		list = append(list, s.describe(f, s.ARN(f.Name)))
 	}
-	return writeJSON(w, map[string]any{"Functions": list})
+	return writeJSON(w, http.StatusOK, map[string]any{"Functions": list})
 }
 
-func writeJSON(w http.ResponseWriter, v any) error {
+func writeJSON(w http.ResponseWriter, status int, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
 	_, _ = w.Write(b)
 	return nil
 }

@@ -17,8 +17,14 @@ import (
 // serve puts a service behind the wire front.
 func serve(t *testing.T, f lambda.Function) (s *lambda.Service, front *wire.Front, url string) {
 	t.Helper()
+	return serveWith(t, lambda.Options{}, f)
+}
+
+func serveWith(t *testing.T, o lambda.Options, f lambda.Function) (s *lambda.Service, front *wire.Front, url string) {
+	t.Helper()
 	front = wire.New(wire.Options{})
-	s = newService(t, lambda.Options{Identify: front.AddIdentity}, f)
+	o.Identify = front.AddIdentity
+	s = newService(t, o, f)
 	front.HandleHTTP("lambda", s.Handler())
 	server := httptest.NewServer(front)
 	t.Cleanup(server.Close)
@@ -183,7 +189,8 @@ func TestDescriptions(t *testing.T) {
 		"Runtime": "provided.al2023", "Role": "arn:aws:iam::111122223333:role/rotate-role", "Handler": "bootstrap",
 		"Description": "", "Timeout": 60.0, "MemorySize": 128.0, "Version": "$LATEST", "State": "Active",
 		"LastUpdateStatus": "Successful", "PackageType": "Zip", "TracingConfig": map[string]any{"Mode": "PassThrough"},
-		"Environment": map[string]any{"Variables": map[string]any{"USERNAME": "alice"}},
+		"LoggingConfig": map[string]any{"LogFormat": "Text", "LogGroup": "/aws/lambda/sample"},
+		"Environment":   map[string]any{"Variables": map[string]any{"USERNAME": "alice"}},
 	}
 	tests := []struct {
 		name, path string
@@ -210,7 +217,7 @@ func TestDescriptions(t *testing.T) {
 			}
 		})
 	}
-	r, _ := request(t, "DELETE", url+"/2015-03-31/functions/sample", "")
+	r, _ := request(t, "GET", url+"/2018-10-31/layers", "")
 	if code := r.Header.Get("X-Amzn-Errortype"); code != "UnknownOperationException" {
 		t.Errorf("an operation that does not exist: %q", code)
 	}

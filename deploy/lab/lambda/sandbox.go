@@ -32,6 +32,9 @@ type sandbox struct {
 
 // start starts a sandbox that writes to a log.
 func (s *Service) start(f *function, log stream) (*sandbox, error) {
+	if err := f.checkArchitecture(); err != nil {
+		return nil, err
+	}
 	l, err := wire.Listen("127.0.0.1:0")
 	if err != nil {
 		return nil, err

@@ -1,9 +1,9 @@
 // Package lambda runs functions as AWS Lambda does: commands in any language
 // that speak the Lambda Runtime API, a process for each sandbox, with its
-// deadline, its errors and its log. It answers Invoke and the calls that
-// describe functions.
+// deadline, its errors and its log. It answers Invoke, the calls that describe
+// functions, and those that somebody makes who sets one up by hand.
 //
-// Versions, layers, event source mappings and memory limits do not exist here;
+// Functions last as long as the service. Versions of code, layers, event source mappings and memory limits do not exist here;
 // an alias is another name of the one version. A function is a program of this
 // machine and is not confined.
 package lambda
@@ -11,6 +11,7 @@ package lambda
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/keytrail/keytrail/deploy/lab/logs"
 	"github.com/keytrail/keytrail/deploy/lab/wire"
 )
 
@@ -37,6 +39,11 @@ type Options struct {
 	Dir         string              // logs are written to Dir/logs/FUNCTION/
 	Concurrency int                 // invocations at once of all functions without a reservation; default 10
 	Identify    func(wire.Identity) // is told the access key of each function
+	// Policy is told the policy of a function or an alias, nil when it has none
+	// any more, and may refuse it. Default: all are taken.
+	Policy func(arn string, policy json.RawMessage) error
+	// MayAssume tells whether Lambda may assume a role. Default: it may.
+	MayAssume func(roleARN string) bool
 }
 
 // Service holds the functions and their sandboxes. Make it with [New], and end
@@ -56,6 +63,9 @@ type Service struct {
 	peaks     map[string]int64    // by function, of sandboxes that are gone
 	busy      int                 // invocations of functions without a reservation
 	freed     chan struct{}       // closed and replaced when an invocation ends
+
+	setup  sync.Mutex                            // of a function that is read, changed and added again
+	grants map[string]map[string]json.RawMessage // statements by ARN and id; guarded by setup
 }
 
 // function is one configuration of a function.
@@ -74,6 +84,12 @@ func New(o Options) *Service {
 	if o.Identify == nil {
 		o.Identify = func(wire.Identity) {}
 	}
+	if o.Policy == nil {
+		o.Policy = func(string, json.RawMessage) error { return nil }
+	}
+	if o.MayAssume == nil {
+		o.MayAssume = func(string) bool { return true }
+	}
 	return &Service{
 		options:   o,
 		closing:   make(chan struct{}),
@@ -82,6 +98,7 @@ func New(o Options) *Service {
 		streams:   map[string][]stream{},
 		peaks:     map[string]int64{},
 		freed:     make(chan struct{}),
+		grants:    map[string]map[string]json.RawMessage{},
 	}
 }
 
@@ -189,6 +206,27 @@ func (s *Service) Logs(name string) (string, error) {
 	streams := slices.Clone(s.streams[name])
 	s.mu.Unlock()
 	return readAll(streams)
+}
+
+// Streams returns the logs of the sandboxes that log to a group.
+func (s *Service) Streams(group string) ([]logs.Stream, error) {
+	s.mu.Lock()
+	var own []stream
+	for name, streams := range s.streams {
+		if f := s.functions[name]; group == "/aws/lambda/"+name || f != nil && f.LogGroup == group {
+			own = append(own, streams...)
+		}
+	}
+	s.mu.Unlock()
+	var list []logs.Stream
+	for _, o := range own {
+		text, err := readAll([]stream{o})
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, logs.Stream{Name: o.name, Begun: o.begun, Text: text})
+	}
+	return list, nil
 }
 
 // Wait returns when no asynchronous invocation is queued or under way.

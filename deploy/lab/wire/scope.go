@@ -45,6 +45,7 @@ var targets = map[string][]string{
 	"secretsmanager": {"secretsmanager"},
 	"ssm":            {"AmazonSSM"},
 	"events":         {"AWSEvents"},
+	"logs":           {"Logs_20140328"},
 	"cloudtrail":     {"CloudTrail_20131101", "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101"},
 	"tagging":        {"ResourceGroupsTaggingAPI_20170126"},
 }

@@ -5,10 +5,12 @@ PYTHONPATH: that is what each raw answer is held against. It needs the function
 "sample" with the alias "live".
 """
 
+import io
 import json
 import os
 import subprocess
 import sys
+import zipfile
 
 import boto3
 import botocore.config
@@ -72,7 +74,34 @@ refused("no such alias", "ResourceNotFoundException", "get_function", FunctionNa
 refused("no name", "ValidationException", "invoke", FunctionName="sam ple")
 refused("no JSON", "InvalidRequestContentException", "invoke", FunctionName="sample", Payload="{")
 refused("two aliases", "InvalidParameterValueException", "invoke", FunctionName=arn, Qualifier="none")
-refused("no such operation", "UnknownOperationException", "get_policy", FunctionName="sample")
+refused("no such operation", "UnknownOperationException", "list_layers")
+
+role, code = "arn:aws:iam::111122223333:role/rotate", io.BytesIO()
+with zipfile.ZipFile(code, "w") as archive:
+    archive.writestr("bootstrap", "#!/bin/sh\nexit 1\n")
+code = code.getvalue()
+hand = {"FunctionName": "hand"}
+client.create_function(**hand, Role=role, Runtime="provided.al2023", Handler="bootstrap", Code={"ZipFile": code}, Timeout=60,
+                       Environment={"Variables": {"USERS": "1"}}, LoggingConfig={"LogFormat": "JSON"})
+refused("it is there", "ResourceConflictException", "create_function", **hand, Role=role, Runtime="provided.al2023",
+        Handler="bootstrap", Code={"ZipFile": code})
+client.get_waiter("function_active_v2").wait(**hand)
+check("code", client.update_function_code(**hand, ZipFile=code, Publish=True)["Timeout"], 60)
+check("memory", client.update_function_configuration(**hand, MemorySize=512)["MemorySize"], 512)
+check("a version", client.publish_version(**hand)["Version"], "2")
+alias = client.create_alias(**hand, Name="live", FunctionVersion="$LATEST")
+check("the alias", client.get_alias(**hand, Name="live")["AliasArn"], alias["AliasArn"])
+permission = {"StatementId": "sm", "Action": "lambda:InvokeFunction", "Principal": "secretsmanager.amazonaws.com", "SourceAccount": "111122223333"}
+client.add_permission(**hand, **permission)
+refused("it has it", "ResourceConflictException", "add_permission", **hand, **permission)
+check("its policy", json.loads(client.get_policy(**hand)["Policy"])["Statement"][0]["Sid"], "sm")
+client.remove_permission(**hand, StatementId="sm")
+refused("it has no policy", "ResourceNotFoundException", "get_policy", **hand)
+client.put_function_concurrency(**hand, ReservedConcurrentExecutions=10)
+client.delete_function_concurrency(**hand)
+client.delete_alias(**hand, Name="live")
+client.delete_function(**hand)
+refused("it is gone", "ResourceNotFoundException", "get_function", **hand)
 
 cli = subprocess.run(["aws", "lambda", "invoke", "--function-name", "sample", "/dev/stdout"],
                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
