@@ -32,7 +32,7 @@ def look(operation_model, response_dict, **_):
         if shape is None and code not in COMMON:
             found.append("%s is no error of it" % code)
     if shape is not None and "payload" not in shape.serialization:
-        found += faults(shape, json.loads(response_dict["body"]))
+        found += faults(shape, json.loads(response_dict["body"] or "{}"))
     wrong.extend("%s: %s" % (operation_model.name, f) for f in found)
 
 
