@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -190,7 +189,8 @@ func TestTheGuideByHand(t *testing.T) {
 	if calls := k.secretsManagerCalls(); calls > 2*25 {
 		t.Errorf("two rotations called Secrets Manager %d times, more than 25 each", calls)
 	}
-	k.leastPrivilege()
+	k.noneDenied()
+	k.leastPrivilege(7, usedForUs) // five of the role, one of who may assume it, one of who may invoke the function
 }
 
 // secretsManagerCalls counts the calls of the function to Secrets Manager.
@@ -201,34 +201,6 @@ func (k walk) secretsManagerCalls() (n int) {
 		}
 	}
 	return n
-}
-
-// leastPrivilege judges every right that was given by what was called.
-func (k walk) leastPrivilege() {
-	k.t.Helper()
-	for _, r := range k.IAM().Decisions() {
-		if !r.Decision.Allowed {
-			k.t.Errorf("%s was denied %s on %s: %s", r.Principal, r.Action, r.Resource, r.Decision.Reason)
-		}
-	}
-	statements, unused := 0, map[string]bool{}
-	for _, g := range k.IAM().Grants() {
-		statements++
-		for _, action := range g.Actions {
-			if len(k.IAM().Needing(g.Statement, action)) == 0 {
-				unused[action] = true
-				if usedForUs[action] == "" {
-					k.t.Errorf("%s allows %s, which nothing needed", g.Statement, action)
-				}
-			}
-		}
-	}
-	if statements != 7 { // five of the role, one of who may assume it, one of who may invoke the function
-		k.t.Errorf("%d statements allow something, not 7", statements)
-	}
-	if declared := slices.Sorted(maps.Keys(usedForUs)); !slices.Equal(slices.Sorted(maps.Keys(unused)), declared) {
-		k.t.Errorf("declared to be used for us: %q; not needed by any call: %q", declared, slices.Sorted(maps.Keys(unused)))
-	}
 }
 
 // TestTheGuidesPolicyIsTheTemplates compares what the role of each may do. They differ in the documents,

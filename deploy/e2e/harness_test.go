@@ -178,12 +178,9 @@ func (w *world) configure(name string, env []string) {
 	stack := strings.TrimSuffix(name, "-rotate")
 	s := w.CloudFormation().Stack(stack)
 	if s == nil {
-		template, err := os.ReadFile("../template.yaml")
-		if err != nil {
-			w.t.Fatal(err)
-		}
+		var err error
 		s, err = w.Deploy(w.t.Context(), cloudformation.Spec{
-			Name: stack, Template: template,
+			Name: stack, Template: w.template(),
 			Parameters: map[string]string{
 				"Users": user, "TagName": boundaryKey, "TagValue": boundaryValue, "BucketName": bucketOf(stack),
 			},
@@ -198,6 +195,16 @@ func (w *world) configure(name string, env []string) {
 		w.t.Fatalf("the stack %s has no function %s", stack, name)
 	}
 	w.add(f, append(environment(w.t, s), env...))
+}
+
+// template is the one that ships.
+func (w *world) template() []byte {
+	w.t.Helper()
+	text, err := os.ReadFile("../template.yaml")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return text
 }
 
 // environment is that of the function in a stack, as NAME=value.
