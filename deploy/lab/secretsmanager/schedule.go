@@ -22,7 +22,7 @@ const (
 type schedule struct {
 	days   int   // every so many days, from midnight
 	hours  int   // or every so many hours, counted from midnight of the day before
-	cron   *cron // or by the calendar
+	cron   *calendar // or by the calendar
 	window time.Duration
 }
 
@@ -73,7 +73,7 @@ func (s *schedule) parse(expression string) (err error) {
 		return nil
 	}
 	if m := cronExpression.FindStringSubmatch(expression); m != nil {
-		s.cron, err = newCron(m[1])
+		s.cron, err = newCalendar(m[1])
 		return err
 	}
 	return fmt.Errorf("%s is neither rate() nor cron()", expression)
