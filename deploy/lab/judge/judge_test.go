@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
+	"github.com/keytrail/keytrail/deploy/lab/events"
 	"github.com/keytrail/keytrail/deploy/lab/iam"
 	"github.com/keytrail/keytrail/deploy/lab/s3"
 	"github.com/keytrail/keytrail/deploy/lab/secretsmanager"
@@ -78,6 +79,12 @@ func TestJudge(t *testing.T) {
 			}
 			t.Cleanup(s.Close)
 			f.Handle("secretsmanager", s)
+		},
+		"events": func(t *testing.T, f *wire.Front) {
+			nowhere := func(context.Context, string, []byte) error { return nil }
+			s := events.New(events.Options{Targets: map[string]events.Target{"lambda": nowhere, "sqs": nowhere}})
+			t.Cleanup(s.Close)
+			f.Handle("events", s)
 		},
 		"s3": func(t *testing.T, f *wire.Front) {
 			s, err := s3.New(s3.Options{Dir: t.TempDir()})

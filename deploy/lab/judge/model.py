@@ -104,7 +104,9 @@ def error_faults(operation, body):
     code = body["__type"]
     shape = {e.name: e for e in operation.error_shapes}.get(code)
     if shape is not None:
-        yield from faults(shape, {k: v for k, v in body.items() if k != "__type"}, code)
+        # EventBridge's errors have no members in the model, but were recorded with a message.
+        known = {"__type"} if shape.members else {"__type", "message"}
+        yield from faults(shape, {k: v for k, v in body.items() if k not in known}, code)
     elif code in COMMON:
         for name in set(body) - {"__type", "message", "Message"}:
             yield "%s has %s, which is unknown" % (code, name)

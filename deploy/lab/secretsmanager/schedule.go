@@ -20,8 +20,8 @@ const (
 // schedule says when rotation windows open and close. All times are UTC, and
 // windows open on the hour.
 type schedule struct {
-	days   int   // every so many days, from midnight
-	hours  int   // or every so many hours, counted from midnight of the day before
+	days   int       // every so many days, from midnight
+	hours  int       // or every so many hours, counted from midnight of the day before
 	cron   *calendar // or by the calendar
 	window time.Duration
 }
