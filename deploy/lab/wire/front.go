@@ -114,6 +114,7 @@ type Front struct {
 	services   map[string]Service
 	handlers   map[string]http.Handler
 	identities map[string]Identity
+	observers  []func(Served)
 
 	ids    ids
 	calls  recorder
@@ -262,9 +263,20 @@ func (f *Front) serveHTTP(hr *http.Request, r *Request, d dialect, h http.Handle
 	})
 }
 
-// guard serves a request that is authorized, between the faults before it and
-// those after it.
+// guard serves a request between the faults before it and those after it, and
+// tells the observers what became of it.
 func (f *Front) guard(ctx context.Context, hr *http.Request, r *Request, d dialect, serve func() answer) answer {
+	received := f.options.Now()
+	a := f.work(ctx, hr, r, d, serve)
+	f.tell(*r, received, a)
+	if err := f.faults.apply(ctx, *r, After); err != nil {
+		return failed(d, err)
+	}
+	return a
+}
+
+// work serves a request that no fault stops and that is authorized.
+func (f *Front) work(ctx context.Context, hr *http.Request, r *Request, d dialect, serve func() answer) answer {
 	if err := f.faults.apply(ctx, *r, Before); err != nil {
 		return failed(d, err)
 	}
@@ -273,11 +285,7 @@ func (f *Front) guard(ctx context.Context, hr *http.Request, r *Request, d diale
 			return failed(d, err)
 		}
 	}
-	a := serve()
-	if err := f.faults.apply(ctx, *r, After); err != nil {
-		return failed(d, err)
-	}
-	return a
+	return serve()
 }
 
 func (f *Front) identity(accessKey string) Identity {
