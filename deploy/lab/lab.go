@@ -1,8 +1,8 @@
 // Package lab is an AWS-compatible engine on this machine: Secrets Manager,
-// Systems Manager, Lambda and its logs, S3, IAM and CloudFormation behind one
-// address on loopback, and hosts whose files a person can look into. It starts
-// and ends them together and gives them one account, one Region and one clock;
-// how each behaves stands in the packages below this one.
+// Systems Manager, Lambda and its logs, S3, IAM, CloudFormation, CloudTrail and
+// EventBridge behind one address on loopback, and hosts whose files a person can
+// look into. It starts and ends them together and gives them one account, one
+// Region and one clock; how each behaves stands in the packages below this one.
 //
 // It speaks wire protocols only, and imports nothing of what is run in it.
 package lab
@@ -24,6 +24,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/keytrail/keytrail/deploy/lab/cloudformation"
+	"github.com/keytrail/keytrail/deploy/lab/cloudtrail"
+	"github.com/keytrail/keytrail/deploy/lab/events"
 	"github.com/keytrail/keytrail/deploy/lab/host"
 	"github.com/keytrail/keytrail/deploy/lab/iam"
 	"github.com/keytrail/keytrail/deploy/lab/lambda"
@@ -77,6 +79,15 @@ type Options struct {
 	// Nodes, Logger, Seed and Authorize in it are the lab's.
 	SSM ssm.Options
 
+	// CloudTrail, Events and Async have the finer settings of CloudTrail, of
+	// EventBridge and of asynchronous invocations. Account, Region, Now and
+	// Seed in them are the lab's, and so are the target lambda and what
+	// CloudTrail records and delivers. Without trails one logs from the start;
+	// an empty list is none.
+	CloudTrail cloudtrail.Options
+	Events     events.Options
+	Async      lambda.Async
+
 	Seed   uint64 // of everything that AWS makes up; the same seed and calls give the same ids
 	Logger *slog.Logger
 	Emit   func(secretsmanager.Event) // is told of every service event; it must not call the lab
@@ -92,6 +103,8 @@ type Lab struct {
 	secrets  *secretsmanager.Service
 	ssm      *ssm.Service
 	lambda   *lambda.Service
+	events   *events.Service
+	trail    *cloudtrail.Service
 	stacks   *cloudformation.Service
 	policies *cloudformation.PolicyStore
 	machine  host.Machine
@@ -180,8 +193,10 @@ func (l *Lab) serve(listener net.Listener) error {
 	l.front = wire.New(wire.Options{
 		Account: o.Account, Region: o.Region, Now: o.Now, Logger: o.Logger, Seed: o.Seed, Authorize: l.gate.Authorize,
 	})
+	async := o.Async
+	async.Now, async.Seed = o.Now, o.Seed
 	l.lambda = lambda.New(lambda.Options{
-		Account: o.Account, Region: o.Region, Endpoint: l.url, Dir: l.Dir(),
+		Account: o.Account, Region: o.Region, Endpoint: l.url, Dir: l.Dir(), Async: async,
 		Concurrency: o.Concurrency, Identify: l.front.AddIdentity, Policy: l.iam.PutResourcePolicy,
 		MayAssume: func(roleARN string) bool { return l.gate.MayAssume(lambdaService, roleARN) },
 	})
@@ -189,10 +204,11 @@ func (l *Lab) serve(listener net.Listener) error {
 	s.Account, s.Region, s.Now, s.Logger, s.Seed, s.Nodes = o.Account, o.Region, o.Now, o.Logger, o.Seed, l.nodes
 	s.Authorize = l.gate.MayCommand
 	l.ssm = ssm.New(s)
+	l.makeEvents()
 	var err error
 	l.secrets, err = secretsmanager.New(secretsmanager.Options{
 		Account: o.Account, Region: o.Region, Now: o.Now, Seed: o.Seed, Dir: filepath.Join(l.Dir(), "secrets"),
-		Invoker: invoker{l.lambda, l.gate}, MayInvoke: l.mayRotate, Policy: l.iam.PutResourcePolicy, Emit: o.Emit,
+		Invoker: invoker{l.lambda, l.gate}, MayInvoke: l.mayRotate, Policy: l.iam.PutResourcePolicy, Emit: l.emit,
 		Retries: o.Retries, RetryDelay: o.RetryDelay, Linger: o.Linger,
 	})
 	if err != nil {
@@ -214,6 +230,9 @@ func (l *Lab) serve(listener net.Listener) error {
 	l.stacks = l.newStacks()
 	l.front.HandleHTTP("cloudformation", l.stacks.Handler())
 	l.front.Handle("logs", logs.New(logs.Options{Account: o.Account, Region: o.Region, Now: o.Now, Streams: l.lambda.Streams}))
+	l.front.Handle("events", l.events)
+	l.front.Handle("cloudtrail", l.trail)
+	l.front.Observe(l.trail.Record)
 	l.group.Go(func() error { return l.front.Serve(ctx, listener) })
 	l.group.Go(func() error { return l.tick(ctx) })
 	return nil
@@ -254,6 +273,12 @@ func (l *Lab) SSM() *ssm.Service { return l.ssm }
 
 // Lambda returns Lambda.
 func (l *Lab) Lambda() *lambda.Service { return l.lambda }
+
+// Events returns EventBridge.
+func (l *Lab) Events() *events.Service { return l.events }
+
+// CloudTrail returns CloudTrail.
+func (l *Lab) CloudTrail() *cloudtrail.Service { return l.trail }
 
 // AddFunction adds a function, or replaces the one of that name.
 func (l *Lab) AddFunction(f lambda.Function) error { return l.lambda.AddFunction(f) }
@@ -351,6 +376,9 @@ func (l *Lab) close() error {
 	var errs []error
 	if l.secrets != nil {
 		l.secrets.Close()
+	}
+	if l.events != nil {
+		l.events.Close()
 	}
 	errs = append(errs, l.lambda.Close())
 	l.ssm.Close()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
+	"github.com/keytrail/keytrail/deploy/lab/cloudtrail"
 	"github.com/keytrail/keytrail/deploy/lab/events"
 	"github.com/keytrail/keytrail/deploy/lab/iam"
 	"github.com/keytrail/keytrail/deploy/lab/s3"
@@ -79,6 +80,11 @@ func TestJudge(t *testing.T) {
 			}
 			t.Cleanup(s.Close)
 			f.Handle("secretsmanager", s)
+		},
+		"cloudtrail": func(_ *testing.T, f *wire.Front) {
+			s := cloudtrail.New(cloudtrail.Options{Rate: 1000}) // its limit is held elsewhere: boto3 would wait
+			f.Observe(s.Record)
+			f.Handle("cloudtrail", s)
 		},
 		"events": func(t *testing.T, f *wire.Front) {
 			nowhere := func(context.Context, string, []byte) error { return nil }

@@ -51,6 +51,7 @@ type Function struct {
 	// Architecture is x86_64 or arm64, which the program has to be built for.
 	// Default: whatever this machine executes.
 	Architecture string
+	DeadLetter   string // ARN of the queue or topic that gets events which every attempt failed for
 }
 
 var (

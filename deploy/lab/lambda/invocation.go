@@ -29,6 +29,11 @@ func newInvocation(id, arn string, payload []byte) *invocation {
 	}
 }
 
+// again returns the same invocation for another attempt.
+func (i *invocation) again() *invocation {
+	return &invocation{id: i.id, arn: i.arn, trace: i.trace, payload: i.payload, done: make(chan struct{})}
+}
+
 // begin opens an invocation's part of the log.
 func (i *invocation) begin(log stream) {
 	i.begun, i.logged = time.Now(), log.size()

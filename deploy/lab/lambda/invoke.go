@@ -57,31 +57,22 @@ func (s *Service) Repeat(ctx context.Context, requestID, name string, payload []
 	if payload, err = checkPayload(payload, maxPayload); err != nil {
 		return Result{}, err
 	}
-	return s.invoke(ctx, f, newInvocation(requestID, arn, payload), false)
+	return s.invoke(ctx, f, newInvocation(requestID, arn, payload))
 }
 
-// queue runs a function in the background, once: what AWS does with an event
-// whose function fails, two more attempts and then a destination, would begin
-// here.
-func (s *Service) queue(f *function, i *invocation) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return errClosed
-	}
-	s.queued.Go(func() {
-		_, _ = s.invoke(context.Background(), f, i, true) // its log tells
-	})
-	return nil
-}
-
-// invoke runs an invocation in an idle sandbox, or else in a new one.
-func (s *Service) invoke(ctx context.Context, f *function, i *invocation, wait bool) (Result, error) {
-	leave, err := s.admit(ctx, f, wait)
+// invoke runs an invocation, if the limits allow it, in an idle sandbox or else
+// in a new one.
+func (s *Service) invoke(ctx context.Context, f *function, i *invocation) (Result, error) {
+	leave, err := s.admit(ctx, f, false)
 	if err != nil {
 		return Result{}, err
 	}
 	defer leave()
+	return s.run(ctx, f, i)
+}
+
+// run is invoke for an invocation that was admitted.
+func (s *Service) run(ctx context.Context, f *function, i *invocation) (Result, error) {
 	for b := s.takeIdle(f); b != nil; b = s.takeIdle(f) {
 		i.deadline = time.Now().Add(f.Timeout)
 		if a, taken := b.run(ctx, i); taken {

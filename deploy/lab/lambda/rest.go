@@ -38,6 +38,12 @@ var actions = map[string]string{
 	"POST /2015-03-31/functions/{name}/policy":            "AddPermission",
 	"GET /2015-03-31/functions/{name}/policy":             "GetPolicy",
 	"DELETE /2015-03-31/functions/{name}/policy/{sid}":    "RemovePermission",
+
+	"PUT /2019-09-25/functions/{name}/event-invoke-config":      "PutFunctionEventInvokeConfig",
+	"POST /2019-09-25/functions/{name}/event-invoke-config":     "UpdateFunctionEventInvokeConfig",
+	"GET /2019-09-25/functions/{name}/event-invoke-config":      "GetFunctionEventInvokeConfig",
+	"DELETE /2019-09-25/functions/{name}/event-invoke-config":   "DeleteFunctionEventInvokeConfig",
+	"GET /2019-09-25/functions/{name}/event-invoke-config/list": "ListFunctionEventInvokeConfigs",
 }
 
 // Handler returns the REST API of the service, to be served under "lambda".
@@ -62,6 +68,12 @@ func (s *Service) Handler() http.Handler {
 		"AddPermission":               s.addPermission,
 		"GetPolicy":                   s.getPolicy,
 		"RemovePermission":            s.removePermission,
+
+		"PutFunctionEventInvokeConfig":    s.servePutEventConfig,
+		"UpdateFunctionEventInvokeConfig": s.serveUpdateEventConfig,
+		"GetFunctionEventInvokeConfig":    s.serveEventConfig,
+		"DeleteFunctionEventInvokeConfig": s.serveDeleteEventConfig,
+		"ListFunctionEventInvokeConfigs":  s.serveEventConfigs,
 	}
 	for pattern, action := range actions {
 		h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -117,7 +129,7 @@ func (s *Service) serveInvoke(w http.ResponseWriter, r *http.Request) error {
 	case "", "RequestResponse":
 		return s.invokeAndAnswer(w, r, f, i)
 	case "Event":
-		if err := s.queue(f, i); err != nil {
+		if err := s.queue(i); err != nil {
 			return err
 		}
 		w.WriteHeader(http.StatusAccepted)
@@ -133,7 +145,7 @@ func (s *Service) serveInvoke(w http.ResponseWriter, r *http.Request) error {
 // invokeAndAnswer waits for the function. A caller that goes away does not end
 // it.
 func (s *Service) invokeAndAnswer(w http.ResponseWriter, r *http.Request, f *function, i *invocation) error {
-	result, err := s.invoke(context.WithoutCancel(r.Context()), f, i, false)
+	result, err := s.invoke(context.WithoutCancel(r.Context()), f, i)
 	if err != nil {
 		return err
 	}
@@ -166,6 +178,7 @@ type configuration struct {
 	Version          string
 	Environment      *environment `json:",omitempty"`
 	TracingConfig    map[string]string
+	DeadLetterConfig *deadLetterConfig `json:",omitempty"`
 	State            string
 	LastUpdateStatus string
 	PackageType      string
@@ -177,6 +190,10 @@ type loggingConfig struct {
 	LogFormat           string `json:",omitempty"`
 	ApplicationLogLevel string `json:",omitempty"`
 	LogGroup            string `json:",omitempty"`
+}
+
+type deadLetterConfig struct {
+	TargetARN string `json:"TargetArn"`
 }
 
 type environment struct{ Variables map[string]string }
@@ -200,6 +217,9 @@ func (s *Service) describe(f *function, arn string) configuration {
 		LoggingConfig: loggingConfig{
 			LogFormat: cmp.Or(f.LogFormat, "Text"), ApplicationLogLevel: f.LogLevel, LogGroup: cmp.Or(f.LogGroup, "/aws/lambda/"+f.Name),
 		},
+	}
+	if f.DeadLetter != "" {
+		c.DeadLetterConfig = &deadLetterConfig{f.DeadLetter}
 	}
 	if len(f.Env) > 0 {
 		c.Environment = &environment{Variables: f.Env}

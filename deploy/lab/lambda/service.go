@@ -3,9 +3,10 @@
 // deadline, its errors and its log. It answers Invoke, the calls that describe
 // functions, and those that somebody makes who sets one up by hand.
 //
-// Functions last as long as the service. Versions of code, layers, event source mappings and memory limits do not exist here;
-// an alias is another name of the one version. A function is a program of this
-// machine and is not confined.
+// Asynchronous invocations are queued, tried again and given up as AWS does it.
+// Functions last as long as the service. Versions of code, layers, event source
+// mappings and memory limits do not exist here; an alias is another name of the
+// one version. A function is a program of this machine and is not confined.
 package lambda
 
 import (
@@ -15,12 +16,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/keytrail/keytrail/deploy/lab/clock"
 	"github.com/keytrail/keytrail/deploy/lab/logs"
 	"github.com/keytrail/keytrail/deploy/lab/wire"
 )
@@ -44,6 +47,7 @@ type Options struct {
 	Policy func(arn string, policy json.RawMessage) error
 	// MayAssume tells whether Lambda may assume a role. Default: it may.
 	MayAssume func(roleARN string) bool
+	Async     Async // asynchronous invocations
 }
 
 // Service holds the functions and their sandboxes. Make it with [New], and end
@@ -53,11 +57,14 @@ type Service struct {
 	guard   guard
 	running sync.WaitGroup // sandboxes
 	queued  sync.WaitGroup // asynchronous invocations
+	clock   *clock.Clock
 
 	mu        sync.Mutex
 	closed    bool
 	closing   chan struct{}
 	functions map[string]*function
+	configs   map[string]eventConfig // by function, or function:alias
+	random    *rand.Rand             // of duplicates
 	live      map[*sandbox]bool
 	streams   map[string][]stream // by function, oldest first
 	peaks     map[string]int64    // by function, of sandboxes that are gone
@@ -90,8 +97,12 @@ func New(o Options) *Service {
 	if o.MayAssume == nil {
 		o.MayAssume = func(string) bool { return true }
 	}
+	o.Async = o.Async.complete()
 	return &Service{
 		options:   o,
+		clock:     clock.New(o.Async.Now),
+		configs:   map[string]eventConfig{},
+		random:    rand.New(rand.NewPCG(o.Async.Seed, 0x6c616d626461)),
 		closing:   make(chan struct{}),
 		functions: map[string]*function{},
 		live:      map[*sandbox]bool{},
@@ -133,6 +144,7 @@ func (s *Service) RemoveFunction(name string) {
 	if f := s.functions[name]; f != nil {
 		stale, f.idle = f.idle, nil
 		delete(s.functions, name)
+		maps.DeleteFunc(s.configs, func(key string, _ eventConfig) bool { return strings.HasPrefix(key, s.ARN(name)+":") })
 	}
 	s.mu.Unlock()
 	killAll(stale)
@@ -228,6 +240,10 @@ func (s *Service) Streams(group string) ([]logs.Stream, error) {
 	}
 	return list, nil
 }
+
+// Wake has asynchronous invocations that wait for their next attempt look at
+// the clock again. Whoever sets it calls Wake.
+func (s *Service) Wake() { s.clock.Wake() }
 
 // Wait returns when no asynchronous invocation is queued or under way.
 func (s *Service) Wait() { s.queued.Wait() }

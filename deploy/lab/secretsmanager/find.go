@@ -47,18 +47,6 @@ func (s *Service) find(id *string) (*secret, error) {
 	return nil, notFound()
 }
 
-// ARN returns the ARN of the secret that a name, a partial ARN or an ARN means,
-// "" if there is none.
-func (s *Service) ARN(id string) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	sec, err := s.find(&id)
-	if err != nil {
-		return ""
-	}
-	return sec.ARN
-}
-
 // seen purges a secret whose time is over instead of showing it.
 func (s *Service) seen(sec *secret) (*secret, error) {
 	if sec.purgeable(s.now()) {

@@ -103,6 +103,17 @@ client.delete_alias(**hand, Name="live")
 client.delete_function(**hand)
 refused("it is gone", "ResourceNotFoundException", "get_function", **hand)
 
+alias = {"FunctionName": "sample", "Qualifier": "live"}
+client.put_function_event_invoke_config(MaximumRetryAttempts=1, **alias)
+client.update_function_event_invoke_config(
+    DestinationConfig={"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:111122223333:failed"}}, **alias)
+kept = client.get_function_event_invoke_config(**alias)
+check("what is kept", (kept["MaximumRetryAttempts"], kept["DestinationConfig"]["OnFailure"]["Destination"][-6:]), (1, "failed"))
+check("the list", len(client.list_function_event_invoke_configs(FunctionName="sample")["FunctionEventInvokeConfigs"]), 1)
+client.delete_function_event_invoke_config(**alias)
+refused("no configuration", "ResourceNotFoundException", "get_function_event_invoke_config", **alias)
+refused("too many retries", "ValidationException", "put_function_event_invoke_config", MaximumRetryAttempts=3, **alias)
+
 cli = subprocess.run(["aws", "lambda", "invoke", "--function-name", "sample", "/dev/stdout"],
                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
 check("awscli", (cli.returncode, cli.stdout[:2], cli.stderr), (0, "{}", ""))
