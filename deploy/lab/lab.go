@@ -221,8 +221,7 @@ func (l *Lab) serve(listener net.Listener) error {
 		l.secrets.Close()
 		return errors.Join(err, listener.Close())
 	}
-	l.front.HandleHTTP("iam", l.iam.Handler())
-	l.front.HandleHTTP("sts", l.iam.STSHandler())
+	l.iam.HandleIn(l.front)
 	l.front.HandleHTTP("s3", store)
 	l.front.Handle("secretsmanager", l.secrets)
 	l.front.Handle("ssm", l.ssm)

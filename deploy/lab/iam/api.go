@@ -18,15 +18,22 @@ import (
 // api answers the calls of IAM and STS that somebody makes who sets up a role
 // by hand. Lists come in one page.
 type api struct {
-	engine *Engine
-	mu     sync.Mutex // of a role that is read, changed and put
+	engine  *Engine
+	actions map[string]action
+	mu      sync.Mutex // of a role that is read, changed and put
 }
 
-// Handler returns IAM's API, to be served under "iam".
+// HandleIn has a front serve the APIs of IAM and STS.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_Operations.html
-func (e *Engine) Handler() http.Handler {
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+func (e *Engine) HandleIn(f *wire.Front) {
+	f.HandleQuery("iam", "https://iam.amazonaws.com/doc/2010-05-08/", newAPI(e))
+	f.HandleQuery("sts", "https://sts.amazonaws.com/doc/2011-06-15/", sts{e})
+}
+
+func newAPI(e *Engine) *api {
 	a := &api{engine: e}
-	serve := map[string]action{
+	a.actions = map[string]action{
 		"AttachRolePolicy":         {a.attachRolePolicy, "RoleName PolicyArn"},
 		"CreateRole":               {a.createRole, "RoleName Path AssumeRolePolicyDocument Description MaxSessionDuration"},
 		"DeleteRole":               {a.deleteRole, "RoleName"},
@@ -38,20 +45,27 @@ func (e *Engine) Handler() http.Handler {
 		"ListRolePolicies":         {a.listRolePolicies, "RoleName MaxItems"},
 		"PutRolePolicy":            {a.putRolePolicy, "RoleName PolicyName PolicyDocument"},
 	}
-	return wire.Query("https://iam.amazonaws.com/doc/2010-05-08/", func(_ context.Context, r wire.Request, form url.Values) (any, error) {
-		act, ok := serve[r.Action]
-		if !ok {
-			return nil, invalidAction(r.Action)
+	return a
+}
+
+// Serve implements wire.Service.
+func (a *api) Serve(_ context.Context, r wire.Request) (any, error) {
+	act, ok := a.actions[r.Action]
+	if !ok {
+		return nil, invalidAction(r.Action)
+	}
+	form, err := url.ParseQuery(string(r.Body))
+	if err != nil {
+		return nil, &wire.Error{Code: "MalformedQueryString", Message: err.Error()}
+	}
+	for name := range form {
+		if name != "Action" && name != "Version" && !slices.Contains(strings.Fields(act.members), name) {
+			return nil, &wire.Error{Code: "ValidationError", Message: "The lab's " + r.Action + " does not know " + name + "."}
 		}
-		for name := range form {
-			if name != "Action" && name != "Version" && !slices.Contains(strings.Fields(act.members), name) {
-				return nil, &wire.Error{Code: "ValidationError", Message: "The lab's " + r.Action + " does not know " + name + "."}
-			}
-		}
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		return act.serve(form)
-	})
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return act.serve(form)
 }
 
 // action serves an action, which has only these members here.
@@ -60,21 +74,22 @@ type action struct {
 	members string
 }
 
-// STSHandler returns STS's API, to be served under "sts": GetCallerIdentity.
-// https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
-func (e *Engine) STSHandler() http.Handler {
-	return wire.Query("https://sts.amazonaws.com/doc/2011-06-15/", func(_ context.Context, r wire.Request, _ url.Values) (any, error) {
-		if r.Action != "GetCallerIdentity" {
-			return nil, invalidAction(r.Action)
-		}
-		c, err := callerOf(r.Caller.ARN)
-		if err != nil {
-			return nil, err
-		}
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		return struct{ Arn, UserId, Account string }{c.arn, e.keys(e.policies.complete(c), Call{})["aws:userid"][0], c.account}, nil
-	})
+// sts answers GetCallerIdentity.
+type sts struct{ engine *Engine }
+
+// Serve implements wire.Service.
+func (s sts) Serve(_ context.Context, r wire.Request) (any, error) {
+	if r.Action != "GetCallerIdentity" {
+		return nil, invalidAction(r.Action)
+	}
+	c, err := callerOf(r.Caller.ARN)
+	if err != nil {
+		return nil, err
+	}
+	e := s.engine
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return struct{ Arn, UserId, Account string }{c.arn, e.keys(e.policies.complete(c), Call{})["aws:userid"][0], c.account}, nil
 }
 
 func invalidAction(name string) error {

@@ -12,7 +12,7 @@ import (
 func TestRolesByHand(t *testing.T) {
 	t.Parallel()
 	e := iam.New(account, region, iam.Options{Enforcement: iam.Everyone})
-	address := serve(t, e, map[string]any{"iam": e.Handler()})
+	address := serve(t, e, nil)
 	get := iam.Call{Principal: session, Action: "s3:GetObject", Resource: object}
 	for _, step := range []struct {
 		form    string

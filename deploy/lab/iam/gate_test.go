@@ -56,6 +56,7 @@ func serve(t *testing.T, e *iam.Engine, services map[string]any) string {
 	}
 	f := wire.New(wire.Options{Authorize: g.Authorize})
 	f.AddIdentity(wire.Identity{AccessKeyID: "WORKER", ARN: session})
+	e.HandleIn(f)
 	for name, s := range services {
 		switch s := s.(type) {
 		case wire.Service:
@@ -210,7 +211,7 @@ func TestWhatCallsNeed(t *testing.T) {
 			}
 			form := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 			url := serve(t, e, map[string]any{
-				"secretsmanager": silent{}, "ssm": silent{}, "cloudtrail": silent{}, "sns": form, "sts": form,
+				"secretsmanager": silent{}, "ssm": silent{}, "cloudtrail": silent{}, "sns": form,
 				"s3": named(test.call.action), "lambda": named(test.call.action),
 			})
 			if status, body := test.call.send(t, url); status != http.StatusOK {

@@ -100,9 +100,7 @@ func TestJudge(t *testing.T) {
 			f.HandleHTTP("s3", s)
 		},
 		"iam": func(_ *testing.T, f *wire.Front) {
-			e := iam.New("111122223333", "us-east-1", iam.Options{})
-			f.HandleHTTP("iam", e.Handler())
-			f.HandleHTTP("sts", e.STSHandler())
+			iam.New("111122223333", "us-east-1", iam.Options{}).HandleIn(f)
 		},
 		"ssm": func(t *testing.T, f *wire.Front) {
 			s := ssm.New(ssm.Options{Nodes: func() []ssm.Node { return []ssm.Node{node("i-0000000000000001a"), node("i-0000000000000002a")} }})

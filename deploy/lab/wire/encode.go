@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -16,8 +17,9 @@ import (
 
 var timeType = reflect.TypeFor[time.Time]()
 
-// Encode writes an answer as AWS JSON 1.1. A struct's members are its exported
-// fields under their own names, without the SDK's ResultMetadata; nil members
+// Encode writes an answer as AWS JSON. A struct's members are its exported
+// fields under the names of their json tags or their own, without the SDK's
+// ResultMetadata; nil members
 // and empty strings of named types (unset enums) are left out. Times are epoch
 // seconds, []byte is base64, map keys are sorted. nil is an empty object, and
 // json.RawMessage is taken as it is.
@@ -215,7 +217,7 @@ func membersOf(t reflect.Type) []member {
 		if !f.IsExported() || f.Name == "ResultMetadata" {
 			continue
 		}
-		name := f.Name
+		name := cmp.Or(f.Tag.Get("json"), f.Name) // the SDK has no tags; services' own types may
 		if lowerCase[t.Name()] {
 			name = strings.ToLower(name[:1]) + name[1:]
 		}

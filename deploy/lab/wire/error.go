@@ -6,15 +6,22 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"strings"
 )
 
-const jsonType = "application/x-amz-json-1.1"
+const (
+	jsonType   = "application/x-amz-json-1.1"
+	json10Type = "application/x-amz-json-1.0"
+)
 
 // Error is an error as AWS answers it.
 type Error struct {
 	Code    string // ResourceNotFoundException
 	Message string // may be empty: some modelled errors have no message
 	Status  int    // 0 is 400
+	// Query is the code that the error had when its service spoke the query
+	// protocol; SQS sends it along in a header, and SDKs show it as the code.
+	Query string
 	// Members are further members of the modelled error. A "message" here
 	// takes the place of Message, for the shapes that spell it in lower case.
 	Members map[string]any
@@ -64,6 +71,7 @@ type dialect int
 
 const (
 	json11 dialect = iota
+	json10
 	restJSON
 	queryXML
 	ec2XML
@@ -77,7 +85,7 @@ func dialectOf(service string, r *http.Request) dialect {
 	case service == "ec2":
 		return ec2XML
 	case r.Header.Get("X-Amz-Target") != "":
-		return json11
+		return jsonDialect(r)
 	case isForm(r), r.URL.Query().Get("Action") != "":
 		return queryXML
 	case service == "" && r.Method == http.MethodPost:
@@ -85,6 +93,23 @@ func dialectOf(service string, r *http.Request) dialect {
 	default:
 		return restJSON
 	}
+}
+
+// jsonDialect tells the two versions of AWS JSON apart, which differ in the
+// name of their content type.
+func jsonDialect(r *http.Request) dialect {
+	if strings.HasPrefix(r.Header.Get("Content-Type"), json10Type) {
+		return json10
+	}
+	return json11
+}
+
+// contentType is that of answers in AWS JSON.
+func (d dialect) contentType() string {
+	if d == json10 {
+		return json10Type
+	}
+	return jsonType
 }
 
 // encode returns the body of an error and sets its headers.
@@ -98,18 +123,21 @@ func (d dialect) encode(h http.Header, e *Error, r Request) []byte {
 		h.Set("x-amz-request-id", r.ID)
 		return xmlError(h, s3Error{Code: e.Code, Message: e.Message, RequestID: r.ID})
 	}
-	h.Set("Content-Type", jsonType)
+	h.Set("Content-Type", d.contentType())
 	h.Set("x-amzn-ErrorType", e.Code)
+	if e.Query != "" {
+		h.Set("x-amzn-query-error", e.Query+";"+sender(e))
+	}
 	m := map[string]any{}
 	maps.Copy(m, e.Members)
-	if d == json11 {
+	if d != restJSON {
 		m["__type"] = e.Code
 	} else {
 		h.Set("Content-Type", "application/json")
 		m["Type"] = map[string]string{"Sender": "User", "Receiver": "Service"}[sender(e)]
 	}
 	if _, spelled := m["message"]; !spelled && e.Message != "" {
-		if d == json11 && common[e.Code] {
+		if d == json10 || d == json11 && common[e.Code] { // SQS, which alone speaks 1.0 here, has lower case in its model
 			m["message"] = e.Message
 		} else {
 			m["Message"] = e.Message

@@ -3,8 +3,8 @@
 // answer or the error as AWS writes it. It also records every call and can be
 // told to throttle, deny, fail or lose the reply of any of them.
 //
-// Services that speak AWS JSON 1.1 implement [Service] and see no HTTP; those
-// that speak REST or the query protocol are plain handlers. What a service
+// Services that speak AWS JSON or the query protocol implement [Service] and
+// see no HTTP; those that speak REST are plain handlers. What a service
 // means by its actions is not decided here, and signatures are not checked:
 // the access key alone says who calls.
 package wire
@@ -72,8 +72,9 @@ func (n *notes) list() []string {
 	return slices.Clone(n.unknown)
 }
 
-// Service answers the actions of one JSON 1.1 service. Its answer is an SDK
-// output struct, a map, or nil for an empty object. An error that is not an
+// Service answers the actions of one service. In AWS JSON its answer is a
+// struct such as the SDK's output, a map, or nil for an empty object; for the
+// query protocol see [Front.HandleQuery]. An error that is not an
 // [*Error] is answered as InternalFailure with status 500.
 //
 // Serve is called concurrently. Its context does not end when the caller goes
@@ -112,6 +113,7 @@ type Front struct {
 
 	mu         sync.RWMutex
 	services   map[string]Service
+	queries    map[string]query
 	handlers   map[string]http.Handler
 	identities map[string]Identity
 	observers  []func(Served)
@@ -136,6 +138,7 @@ func New(o Options) *Front {
 		options:    o,
 		operator:   Identity{ARN: "arn:aws:iam::" + o.Account + ":user/operator"},
 		services:   map[string]Service{},
+		queries:    map[string]query{},
 		handlers:   map[string]http.Handler{},
 		identities: map[string]Identity{},
 		ids:        ids{source: rand.NewPCG(o.Seed, 0x6b6579747261696c)},
@@ -143,14 +146,14 @@ func New(o Options) *Front {
 	}
 }
 
-// Handle serves a JSON 1.1 service under its name in the credential scope.
+// Handle serves a service of AWS JSON under its name in the credential scope.
 func (f *Front) Handle(service string, s Service) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.services[service] = s
 }
 
-// HandleHTTP serves a REST or query service. The handler finds the call by
+// HandleHTTP serves a REST service. The handler finds the call by
 // [RequestFrom] and the caller by [IdentityFrom]; see also [Actioner].
 func (f *Front) HandleHTTP(service string, h http.Handler) {
 	f.mu.Lock()
@@ -198,10 +201,11 @@ func (f *Front) answer(hr *http.Request, r *Request) answer {
 	if err != nil {
 		return failed(dialectOf("", hr), err)
 	}
-	r.Service, r.Region, r.Caller = s.service, s.region, f.identity(s.accessKey)
+	r.Service, r.Region, r.Caller = s.service, cmp.Or(s.region, f.options.Region), f.identity(s.accessKey)
 	d := dialectOf(r.Service, hr)
 	f.mu.RLock()
 	service, handler := f.services[r.Service], f.handlers[r.Service]
+	q, isQuery := f.queries[r.Service]
 	f.mu.RUnlock()
 	body, err := io.ReadAll(io.LimitReader(hr.Body, maxBody+1))
 	switch {
@@ -211,14 +215,17 @@ func (f *Front) answer(hr *http.Request, r *Request) answer {
 		return failed(d, &Error{Code: "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge})
 	case r.Region != f.options.Region && !(global[r.Service] && r.Region == globalRegion):
 		return failed(d, &Error{Code: "InvalidSignatureException", Message: "Credential should be scoped to a valid Region, not '" + r.Region + "'."})
-	case service == nil && handler == nil:
+	case service == nil && handler == nil && !isQuery:
 		return failed(d, &Error{Code: "UnknownOperationException", Message: "The lab has no service '" + r.Service + "'."})
 	}
 	r.Body = body
-	if service == nil {
+	switch {
+	case isQuery:
+		return f.serveQuery(hr, r, q)
+	case handler != nil:
 		return f.serveHTTP(hr, r, d, handler)
 	}
-	d = json11
+	d = jsonDialect(hr)
 	if r.Action, err = targetAction(r.Service, hr.Header.Get("X-Amz-Target")); err != nil {
 		return failed(d, err)
 	}
@@ -232,7 +239,7 @@ func (f *Front) answer(hr *http.Request, r *Request) answer {
 		if err != nil {
 			return failed(d, err)
 		}
-		return answer{status: http.StatusOK, header: http.Header{"Content-Type": {jsonType}}, body: text}
+		return answer{status: http.StatusOK, header: http.Header{"Content-Type": {d.contentType()}}, body: text}
 	})
 }
 
@@ -243,7 +250,7 @@ var global = map[string]bool{"iam": true, "sts": true}
 
 const globalRegion = "us-east-1"
 
-// serveHTTP runs a REST or query handler and keeps its answer, so that a
+// serveHTTP runs a REST handler and keeps its answer, so that a
 // fault can still replace or lose it.
 func (f *Front) serveHTTP(hr *http.Request, r *Request, d dialect, h http.Handler) answer {
 	r.Action = hr.Method + " " + hr.URL.Path
@@ -291,6 +298,9 @@ func (f *Front) work(ctx context.Context, hr *http.Request, r *Request, d dialec
 func (f *Front) identity(accessKey string) Identity {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
+	if accessKey == "" {
+		return Identity{} // an unsigned call
+	}
 	if id, ok := f.identities[accessKey]; ok {
 		return id
 	}

@@ -1,62 +1,71 @@
 package wire
 
 import (
-	"bytes"
 	"context"
 	"encoding/xml"
 	"net/http"
-	"net/url"
 )
 
-// Query makes a handler of a service that speaks the query protocol: a form
-// with an Action in, XML out. What serve returns is a struct with xml tags, or
-// nil where the action has no result; a list is tagged NAME>member. The
-// namespace is the service's own, such as
+// query is a service of the query protocol.
+type query struct {
+	namespace string
+	service   Service
+}
+
+// HandleQuery serves a service of the query protocol. The Body of a request is
+// its form, application/x-www-form-urlencoded, whether it came as one or in a
+// URL. The answer is a struct for encoding/xml, which becomes the Result of
+// the action's Response, or nil where the action has none; a list in it is
+// tagged NAME>member. The namespace is the service's own, such as
 // https://iam.amazonaws.com/doc/2010-05-08/.
 // https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
-func Query(namespace string, serve func(ctx context.Context, r Request, form url.Values) (any, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
-		r := RequestFrom(hr.Context())
-		err := hr.ParseForm()
-		var out any
-		if err == nil {
-			out, err = serve(hr.Context(), r, hr.Form)
-		}
-		var text []byte
-		if err == nil {
-			text, err = encodeQuery(namespace, r, out)
-		}
+func (f *Front) HandleQuery(service, namespace string, s Service) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.queries[service] = query{namespace: namespace, service: s}
+}
+
+func (f *Front) serveQuery(hr *http.Request, r *Request, q query) answer {
+	if !isForm(hr) {
+		r.Body = []byte(hr.URL.RawQuery)
+	}
+	if r.Action = queryAction(hr, r.Body); r.Action == "" {
+		return failed(queryXML, &Error{Code: "MissingAction", Message: "Could not find operation to perform"})
+	}
+	ctx := context.WithoutCancel(hr.Context())
+	return f.guard(ctx, hr, r, queryXML, func() answer {
+		out, err := q.service.Serve(ctx, *r)
 		if err != nil {
-			e := asError(err)
-			text = queryXML.encode(w.Header(), e, r)
-			w.WriteHeader(e.status())
-		} else {
-			w.Header().Set("Content-Type", "text/xml")
+			return failed(queryXML, err)
 		}
-		_, _ = w.Write(text)
+		text, err := q.encode(*r, out)
+		if err != nil {
+			return failed(queryXML, err)
+		}
+		return answer{status: http.StatusOK, header: http.Header{"Content-Type": {"text/xml"}}, body: text}
 	})
 }
 
-// encodeQuery writes ACTIONResponse with ACTIONResult in it.
-func encodeQuery(namespace string, r Request, out any) ([]byte, error) {
-	var b bytes.Buffer
-	e := xml.NewEncoder(&b)
-	response := xml.StartElement{Name: xml.Name{Local: r.Action + "Response"}, Attr: []xml.Attr{{Name: xml.Name{Local: "xmlns"}, Value: namespace}}}
-	err := e.EncodeToken(response)
-	if err == nil && out != nil {
-		err = e.EncodeElement(out, xml.StartElement{Name: xml.Name{Local: r.Action + "Result"}})
+type queryResponse struct {
+	XMLName   xml.Name
+	Result    *queryResult
+	RequestID string `xml:"ResponseMetadata>RequestId"`
+}
+
+type queryResult struct {
+	XMLName xml.Name
+	Members any
+}
+
+// MarshalXML writes the members of a result under the result's own name.
+func (r queryResult) MarshalXML(e *xml.Encoder, _ xml.StartElement) error {
+	return e.EncodeElement(r.Members, xml.StartElement{Name: r.XMLName})
+}
+
+func (q query) encode(r Request, out any) ([]byte, error) {
+	v := queryResponse{XMLName: xml.Name{Space: q.namespace, Local: r.Action + "Response"}, RequestID: r.ID}
+	if out != nil {
+		v.Result = &queryResult{XMLName: xml.Name{Local: r.Action + "Result"}, Members: out}
 	}
-	if err == nil {
-		id := struct {
-			RequestID string `xml:"RequestId"`
-		}{r.ID}
-		err = e.EncodeElement(id, xml.StartElement{Name: xml.Name{Local: "ResponseMetadata"}})
-	}
-	if err == nil {
-		err = e.EncodeToken(response.End())
-	}
-	if err == nil {
-		err = e.Flush()
-	}
-	return b.Bytes(), err
+	return xml.Marshal(v)
 }

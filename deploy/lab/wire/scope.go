@@ -13,7 +13,8 @@ type scope struct {
 }
 
 // scopeOf reads the Credential of the Authorization header, or of a presigned
-// URL.
+// URL. An unsigned call that is taken nevertheless has no access key and no
+// Region.
 func scopeOf(r *http.Request) (scope, error) {
 	credential := ""
 	if h := r.Header.Get("Authorization"); h != "" {
@@ -29,6 +30,8 @@ func scopeOf(r *http.Request) (scope, error) {
 		if credential == "" {
 			return scope{}, &Error{Code: "IncompleteSignatureException", Message: "Authorization header requires 'Credential' parameter."}
 		}
+	} else if service, ok := unsigned[r.URL.Query().Get("Action")]; ok {
+		return scope{service: service}, nil
 	} else if credential = r.URL.Query().Get("X-Amz-Credential"); credential == "" {
 		return scope{}, &Error{Code: "MissingAuthenticationTokenException", Message: "Missing Authentication Token"}
 	}
@@ -39,6 +42,10 @@ func scopeOf(r *http.Request) (scope, error) {
 	return scope{accessKey: p[0], region: p[2], service: p[3]}, nil
 }
 
+// unsigned are the actions that AWS takes from anybody: those behind the links
+// that SNS sends to people.
+var unsigned = map[string]string{"ConfirmSubscription": "sns", "Unsubscribe": "sns"}
+
 // targets are the X-Amz-Target prefixes of the services whose clients were
 // seen. CloudTrail has two: Go sends the first, botocore the second.
 var targets = map[string][]string{
@@ -47,6 +54,7 @@ var targets = map[string][]string{
 	"events":         {"AWSEvents"},
 	"logs":           {"Logs_20140328"},
 	"cloudtrail":     {"CloudTrail_20131101", "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101"},
+	"sqs":            {"AmazonSQS"},
 	"tagging":        {"ResourceGroupsTaggingAPI_20170126"},
 }
 
