@@ -2,6 +2,7 @@ package sqs
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"strconv"
 	"time"
@@ -156,7 +157,7 @@ func each[E interface{ id() string }](entries []E, serve func(E) (any, error)) (
 			continue
 		}
 		f := failure{Id: e.id(), SenderFault: true, Code: "InternalError", Message: err.Error()}
-		if w, ok := err.(*wire.Error); ok {
+		if w, ok := errors.AsType[*wire.Error](err); ok {
 			f.Code, f.Message = w.Query, w.Message
 		}
 		out.Failed = append(out.Failed, f)
