@@ -1,7 +1,8 @@
 // Package lab is an AWS-compatible engine on this machine: Secrets Manager,
-// Systems Manager, Lambda and its logs, S3, IAM, CloudFormation, CloudTrail and
-// EventBridge behind one address on loopback, and hosts whose files a person can
-// look into. It starts and ends them together and gives them one account, one
+// Systems Manager, Lambda and its logs, S3, IAM, CloudFormation, CloudTrail,
+// EventBridge, SNS and SQS behind one address on loopback, and hosts whose
+// files a person can look into, as well as the mails and the chat that SNS
+// brings. It starts and ends them together and gives them one account, one
 // Region and one clock; how each behaves stands in the packages below this one.
 //
 // It speaks wire protocols only, and imports nothing of what is run in it.
@@ -32,12 +33,14 @@ import (
 	"github.com/keytrail/keytrail/deploy/lab/logs"
 	"github.com/keytrail/keytrail/deploy/lab/s3"
 	"github.com/keytrail/keytrail/deploy/lab/secretsmanager"
+	"github.com/keytrail/keytrail/deploy/lab/sns"
+	"github.com/keytrail/keytrail/deploy/lab/sqs"
 	"github.com/keytrail/keytrail/deploy/lab/ssm"
 	"github.com/keytrail/keytrail/deploy/lab/wire"
 )
 
-// tickInterval is how often Secrets Manager looks at its schedules. Rotation
-// windows are hours long.
+// tickInterval is how often the services look at the clock, where they do not
+// know when to. Rotation windows are hours long.
 const tickInterval = time.Minute
 
 // startersAtOnce bounds the hosts that are made at the same time.
@@ -78,6 +81,10 @@ type Options struct {
 	// SSM has the finer settings of Systems Manager. Account, Region, Now,
 	// Nodes, Logger, Seed and Authorize in it are the lab's.
 	SSM ssm.Options
+	// SNS and SQS have theirs. What the lab makes itself in them is the lab's:
+	// account, Region, URL, folder, clock, logger, seed, and each other.
+	SNS sns.Options
+	SQS sqs.Options
 
 	// CloudTrail, Events and Async have the finer settings of CloudTrail, of
 	// EventBridge and of asynchronous invocations. Account, Region, Now and
@@ -103,6 +110,8 @@ type Lab struct {
 	secrets  *secretsmanager.Service
 	ssm      *ssm.Service
 	lambda   *lambda.Service
+	sns      *sns.Service
+	sqs      *sqs.Service
 	events   *events.Service
 	trail    *cloudtrail.Service
 	stacks   *cloudformation.Service
@@ -200,6 +209,7 @@ func (l *Lab) serve(listener net.Listener) error {
 		Concurrency: o.Concurrency, Identify: l.front.AddIdentity, Policy: l.iam.PutResourcePolicy,
 		MayAssume: func(roleARN string) bool { return l.gate.MayAssume(lambdaService, roleARN) },
 	})
+	l.serveMessages()
 	s := o.SSM
 	s.Account, s.Region, s.Now, s.Logger, s.Seed, s.Nodes = o.Account, o.Region, o.Now, o.Logger, o.Seed, l.nodes
 	s.Authorize = l.gate.MayCommand
@@ -231,18 +241,41 @@ func (l *Lab) serve(listener net.Listener) error {
 	l.front.Handle("logs", logs.New(logs.Options{Account: o.Account, Region: o.Region, Now: o.Now, Streams: l.lambda.Streams}))
 	l.front.Handle("events", l.events)
 	l.front.Handle("cloudtrail", l.trail)
+	l.front.Handle("sqs", l.sqs)
+	l.front.HandleQuery("sns", sns.Namespace, l.sns)
 	l.front.Observe(l.trail.Record)
 	l.group.Go(func() error { return l.front.Serve(ctx, listener) })
 	l.group.Go(func() error { return l.tick(ctx) })
 	return nil
 }
 
-// tick has Secrets Manager do what is due, from the first moment on.
+// serveMessages makes SQS and SNS, which reach functions and each other.
+func (l *Lab) serveMessages() {
+	o, q, n := l.options, l.options.SQS, l.options.SNS
+	q.Account, q.Region, q.URL, q.Now, q.Logger, q.Seed = o.Account, o.Region, l.url, o.Now, o.Logger, o.Seed
+	q.Invoker = reader{l.lambda}
+	l.sqs = sqs.New(q)
+	n.Account, n.Region, n.URL, n.Now, n.Logger, n.Seed = o.Account, o.Region, l.url, o.Now, o.Logger, o.Seed
+	n.Dir, n.Queues, n.Functions = l.Dir(), queues{l.sqs}, functions{l.lambda, l.gate}
+	l.sns = sns.New(n)
+}
+
+// Wake has all services look at the clock. Whoever sets it calls Wake.
+func (l *Lab) Wake() {
+	l.secrets.Tick(l.options.Now())
+	l.ssm.Wake()
+	l.lambda.Wake()
+	l.events.Wake()
+	l.sns.Wake()
+	l.sqs.Wake()
+}
+
+// tick has the services do what is due, from the first moment on.
 func (l *Lab) tick(ctx context.Context) error {
 	t := time.NewTicker(tickInterval)
 	defer t.Stop()
 	for {
-		l.secrets.Tick(l.options.Now())
+		l.Wake()
 		select {
 		case <-t.C:
 		case <-ctx.Done():
@@ -278,6 +311,12 @@ func (l *Lab) Events() *events.Service { return l.events }
 
 // CloudTrail returns CloudTrail.
 func (l *Lab) CloudTrail() *cloudtrail.Service { return l.trail }
+
+// SNS returns SNS.
+func (l *Lab) SNS() *sns.Service { return l.sns }
+
+// SQS returns SQS.
+func (l *Lab) SQS() *sqs.Service { return l.sqs }
 
 // AddFunction adds a function, or replaces the one of that name.
 func (l *Lab) AddFunction(f lambda.Function) error { return l.lambda.AddFunction(f) }
@@ -379,6 +418,8 @@ func (l *Lab) close() error {
 	if l.events != nil {
 		l.events.Close()
 	}
+	l.sqs.Close()
+	l.sns.Close()
 	errs = append(errs, l.lambda.Close())
 	l.ssm.Close()
 	l.stop()

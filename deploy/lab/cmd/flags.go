@@ -20,10 +20,11 @@ import (
 	"github.com/keytrail/keytrail/deploy/lab/lambda"
 )
 
-const usage = `lab keeps Secrets Manager, Systems Manager and Lambda running on this machine,
-with hosts that have real files, a real sshd_config and a real SSH server. It
-prints export commands that point any AWS client at it, and runs until it is
-interrupted. Nothing outside its folder is written; it listens on loopback only.
+const usage = `lab keeps Secrets Manager, Systems Manager, Lambda, S3, SNS and SQS running on
+this machine, with hosts that have real files, a real sshd_config and a real SSH
+server. It prints export commands that point any AWS client at it, and runs until
+it is interrupted. Nothing outside its folder is written, mails and chat included;
+it listens on loopback only.
 
   lab --function 'rotate=build/rotate' --env rotate:USERNAME=alice \
       --env rotate:TAGNAME=Fleet --env rotate:TAGVALUE=lab --users alice
@@ -72,6 +73,7 @@ func parse(args []string, w io.Writer) (settings, error) {
 	f.IntVar(&o.Concurrency, "concurrency", 10, "`number` of invocations at once")
 	f.IntVar(&o.Retries, "retries", 2, "`number` of times that a failed rotation is tried again; AWS does not document it")
 	f.DurationVar(&o.RetryDelay, "retry-delay", 10*time.Second, "`time` between these; not documented either")
+	f.BoolVar(&o.SNS.ConfirmMail, "confirm-mail", false, "confirm subscriptions by e-mail at once; otherwise by the link in mail/ADDRESS/")
 	f.Func("throttle", "a limit on calls, `SERVICE:ACTION=PER-SECOND`, as ssm:SendCommand=5. Repeatable", collect(&h.throttle))
 	f.Uint64Var(&o.Seed, "seed", 1, "`number` that decides everything which AWS makes up, such as ids and orders")
 	f.StringVar(&o.Account, "account", "111122223333", "`id` of the account")

@@ -15,6 +15,7 @@ import (
 	"github.com/keytrail/keytrail/deploy/lab"
 	"github.com/keytrail/keytrail/deploy/lab/host"
 	"github.com/keytrail/keytrail/deploy/lab/lambda"
+	"github.com/keytrail/keytrail/deploy/lab/sns"
 )
 
 func TestParse(t *testing.T) {
@@ -28,6 +29,7 @@ func TestParse(t *testing.T) {
 		"--trust", script, "--latency", "1s", "--folder", "/tmp/x", "--seed", "7", "--retries", "5", "--retry-delay", "1m",
 		"--function", "rotate=python3 'my function.py'", "--env", "rotate:USERNAME=alice bob", "--env", "rotate:EMPTY=",
 		"--alias", "rotate:reconcile", "--timeout", "1m", "--throttle", "ssm:SendCommand=0.5", "--for", "2s",
+		"--confirm-mail",
 	}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -46,6 +48,7 @@ func TestParse(t *testing.T) {
 			Env: map[string]string{"USERNAME": "alice bob", "EMPTY": ""},
 		}},
 		Throttle: map[string]float64{"ssm:SendCommand": 0.5},
+		SNS:      sns.Options{ConfirmMail: true},
 	}}
 	if diff := cmp.Diff(want.options, got.options); diff != "" || want.duration != got.duration {
 		t.Errorf("options (-want +got):\n%s", diff)
@@ -92,7 +95,7 @@ func TestHelpExplainsEachFlag(t *testing.T) {
 	}
 	for _, name := range []string{
 		"hosts", "hybrid", "users", "tags", "address", "folder", "latency", "seed", "retries", "retry-delay", "throttle",
-		"function", "env", "alias", "timeout", "concurrency", "trust", "tools", "account", "region", "for",
+		"function", "env", "alias", "timeout", "concurrency", "trust", "tools", "account", "region", "for", "confirm-mail",
 	} {
 		if !strings.Contains(out.String(), "\n  --"+name+" ") {
 			t.Errorf("--%s is not explained:\n%s", name, out.String())

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"testing"
@@ -20,6 +21,8 @@ import (
 	"github.com/keytrail/keytrail/deploy/lab/iam"
 	"github.com/keytrail/keytrail/deploy/lab/s3"
 	"github.com/keytrail/keytrail/deploy/lab/secretsmanager"
+	"github.com/keytrail/keytrail/deploy/lab/sns"
+	"github.com/keytrail/keytrail/deploy/lab/sqs"
 	"github.com/keytrail/keytrail/deploy/lab/ssm"
 	"github.com/keytrail/keytrail/deploy/lab/wire"
 )
@@ -107,6 +110,12 @@ func TestJudge(t *testing.T) {
 			t.Cleanup(s.Close)
 			f.Handle("ssm", s)
 		},
+		"sqs": func(t *testing.T, f *wire.Front) { mountSQS(t, f) },
+		"sns": func(t *testing.T, f *wire.Front) {
+			s := sns.New(sns.Options{Dir: t.TempDir(), Queues: queues{mountSQS(t, f)}})
+			t.Cleanup(s.Close)
+			f.HandleQuery("sns", sns.Namespace, s)
+		},
 	} {
 		t.Run(program, func(t *testing.T) {
 			t.Parallel()
@@ -126,6 +135,42 @@ func TestJudge(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func mountSQS(t *testing.T, f *wire.Front) *sqs.Service {
+	t.Helper()
+	s := sqs.New(sqs.Options{})
+	t.Cleanup(s.Close)
+	f.Handle("sqs", s)
+	return s
+}
+
+// queues is SQS as SNS sees it.
+type queues struct{ service *sqs.Service }
+
+func (q queues) Deliver(ctx context.Context, m sns.QueueMessage) error {
+	attributes := map[string]sqs.Attribute{}
+	for name, a := range m.Attributes {
+		attributes[name] = sqs.Attribute(a)
+	}
+	return q.service.Deliver(ctx, sqs.Delivery{
+		QueueARN: m.QueueARN, Principal: "sns.amazonaws.com", SourceARN: m.TopicARN, Body: m.Body, Attributes: attributes,
+	})
+}
+
+// TestFilterPolicies asks moto for its opinion on the lab's own table.
+func TestFilterPolicies(t *testing.T) {
+	t.Parallel()
+	if err := exec.CommandContext(t.Context(), "python3", "-c", "import moto.sns.utils").Run(); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("python3 with moto is missing")
+		}
+		t.Skip("needs python3 with moto")
+	}
+	out, err := exec.CommandContext(t.Context(), "python3", "filters.py", "../sns/testdata/filters.json").CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
@@ -178,6 +223,63 @@ judge.close()`)
 		"answer has Arn, which is unknown", "answer.CreatedDate is not a timestamp: '2026-11-02'", "answer.Tags[0] has Valeu, which is unknown",
 		"answer.Description is null", "SecretNotFound is no error of DescribeSecret", "ResourceNotFoundException has Id, which is unknown",
 		"0 passed, 6 failed",
+	} {
+		if !bytes.Contains(out, []byte(want)) {
+			t.Errorf("the judge does not say %q:\n%s", want, out)
+		}
+	}
+}
+
+// tamperedXML is a service of the query protocol, wrong in one way for each
+// topic.
+type tamperedXML struct{}
+
+func (tamperedXML) Serve(_ context.Context, r wire.Request) (any, error) {
+	form, err := url.ParseQuery(string(r.Body))
+	if err != nil {
+		return nil, err
+	}
+	switch form.Get("TopicArn") {
+	case "member":
+		return struct{ MessageID string }{"x"}, nil
+	case "nested":
+		return struct {
+			MessageId struct{ X string }
+		}{}, nil
+	case "result":
+		return nil, nil
+	default:
+		return nil, &wire.Error{Code: "TopicNotFound"}
+	}
+}
+
+// The judge sees these as well.
+func TestJudgeSeesWhatIsWrongInXML(t *testing.T) {
+	t.Parallel()
+	needPython(t)
+	front := wire.New(wire.Options{})
+	front.HandleQuery("sns", sns.Namespace, tamperedXML{})
+	server := httptest.NewServer(front)
+	t.Cleanup(server.Close)
+	c := exec.CommandContext(t.Context(), "python3", "-c", `
+from model import Judge
+judge = Judge("sns")
+for topic in "member", "nested":
+    judge.call("publish", TopicArn=topic, Message="x")
+try:
+    judge.call("publish", TopicArn="result", Message="x")
+except KeyError:
+    judge._line("publish", "", judge.found)
+judge.refused("publish", "NotFound", TopicArn="error", Message="x")
+judge.close()`)
+	c.Env = environment(server.URL)
+	out, err := c.CombinedOutput()
+	if err == nil {
+		t.Error("the judge found nothing wrong")
+	}
+	for _, want := range []string{
+		"answer has MessageID, which is unknown", "answer.MessageId has elements", "the answer lacks PublishResult", "TopicNotFound is no error of Publish",
+		"0 passed, 4 failed",
 	} {
 		if !bytes.Contains(out, []byte(want)) {
 			t.Errorf("the judge does not say %q:\n%s", want, out)

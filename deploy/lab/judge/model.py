@@ -14,10 +14,16 @@ import os
 import shutil
 import subprocess
 import sys
+import xml.etree.ElementTree
 
 import boto3
 import botocore.config
 import botocore.exceptions
+# Errors that SNS answers with any action, though no model lists them.
+COMMON_QUERY = {"InvalidAction", "MissingAction", "ValidationError"}
+
+# Errors that SQS answers though its model does not list them.
+UNLISTED = {"InvalidParameterValueException", "MissingRequiredParameterException"}
 
 # Errors of AWS's own front, which no action lists.
 COMMON = {
@@ -96,6 +102,37 @@ def is_base64(value):
     return True
 
 
+def local(element):
+    """The name of an element without its namespace."""
+    return element.tag.rpartition("}")[2]
+
+
+def element_faults(shape, element, path):
+    """Yields what is wrong with an element of the query protocol."""
+    kind = shape.type_name
+    if kind == "structure":
+        for child in element:
+            if local(child) not in shape.members:
+                yield "%s has %s, which is unknown" % (path, local(child))
+            else:
+                yield from element_faults(shape.members[local(child)], child, "%s.%s" % (path, local(child)))
+        for name in set(shape.required_members) - {local(child) for child in element}:
+            yield "%s lacks %s" % (path, name)
+    elif kind == "list":
+        for child in element:
+            if local(child) != "member":
+                yield "%s has %s in place of a member" % (path, local(child))
+            yield from element_faults(shape.member, child, path + "[]")
+    elif kind == "map":
+        for child in element:
+            if [local(c) for c in child] != ["key", "value"]:
+                yield "%s has no entries of key and value" % path
+    elif kind == "boolean" and element.text not in ("true", "false"):
+        yield "%s is no boolean: %s" % (path, element.text)
+    elif len(element):
+        yield "%s has elements" % path
+
+
 def error_faults(operation, body):
     """Yields what is wrong with a raw error."""
     if not isinstance(body, dict) or not isinstance(body.get("__type"), str):
@@ -107,7 +144,7 @@ def error_faults(operation, body):
         # EventBridge's errors have no members in the model, but were recorded with a message.
         known = {"__type"} if shape.members else {"__type", "message"}
         yield from faults(shape, {k: v for k, v in body.items() if k not in known}, code)
-    elif code in COMMON:
+    elif code in COMMON | UNLISTED:
         for name in set(body) - {"__type", "message", "Message"}:
             yield "%s has %s, which is unknown" % (code, name)
     else:
@@ -124,6 +161,9 @@ class Judge:
         self.found = []
         config = botocore.config.Config(parameter_validation=False, retries={"total_max_attempts": 1})
         self.client = boto3.client(service, endpoint_url=self.endpoint, config=config)
+        # The query protocol has no types on the wire to be held against the model: there, botocore's
+        # own reading is judged.
+        self.protocol = self.client.meta.service_model.metadata["protocol"]
         # Every operation's answer passes here before botocore makes it its own.
         self.client.meta.events.register("before-parse.%s" % service, self._look)
 
@@ -133,7 +173,11 @@ class Judge:
         for name in ("x-amzn-requestid", "content-type"):
             if name not in headers:
                 self.found.append("no %s header" % name)
-        if headers.get("content-type") != "application/x-amz-json-1.1":
+        if self.protocol == "query":
+            self._look_at_xml(operation_model, headers, text)
+            return
+        version = self.client.meta.service_model.metadata["jsonVersion"]
+        if headers.get("content-type") != "application/x-amz-json-" + version:
             self.found.append("content type %s" % headers.get("content-type"))
         try:
             body = json.loads(text) if text else {}
@@ -146,6 +190,36 @@ class Judge:
             self.found.extend("an answer where there is none: %s" % name for name in body)
         else:
             self.found.extend(faults(operation_model.output_shape, body))
+
+    def _look_at_xml(self, operation, headers, text):
+        """Judges the elements of an answer by their names, and that each is where it belongs."""
+        if headers.get("content-type") != "text/xml":
+            self.found.append("content type %s" % headers.get("content-type"))
+        try:
+            root = xml.etree.ElementTree.fromstring(text)
+        except xml.etree.ElementTree.ParseError as problem:
+            self.found.append("no XML: %s" % problem)
+            return
+        name = local(root)
+        if name == "ErrorResponse":
+            wanted = {"Error", "RequestId"}
+            code = root.findtext("Error/Code")
+            codes = {e.metadata.get("error", {}).get("code", e.name) for e in operation.error_shapes}
+            if code not in codes | COMMON_QUERY:
+                self.found.append("%s is no error of %s" % (code, operation.name))
+        else:
+            wanted = {"ResponseMetadata"}
+            if name != operation.name + "Response":
+                self.found.append("the answer is a %s" % name)
+            if operation.output_shape is not None:
+                wanted.add(operation.output_shape.serialization["resultWrapper"])
+        for child in root:
+            if local(child) not in wanted:
+                self.found.append("the answer has %s, which is unknown" % local(child))
+            elif local(child) not in ("ResponseMetadata", "Error", "RequestId"):
+                self.found.extend(element_faults(operation.output_shape, child, "answer"))
+            wanted.discard(local(child))
+        self.found.extend("the answer lacks %s" % w for w in sorted(wanted))
 
     def _line(self, name, outcome, wrong):
         self.calls += 1

@@ -149,7 +149,7 @@ func each[E interface{ id() string }](entries []E, serve func(E) (any, error)) (
 		}
 		seen[e.id()] = true
 	}
-	out := &batchResult{Successful: []any{}}
+	out := &batchResult{Successful: []any{}, Failed: []failure{}}
 	for _, e := range entries {
 		done, err := serve(e)
 		if err == nil {

@@ -54,8 +54,15 @@ func Throttle(context.Context, Request) error {
 // Deny answers as IAM does when no policy allows the call.
 func Deny(_ context.Context, r Request) error {
 	action := r.Service + ":" + r.Action
-	return &Error{Code: "AccessDeniedException", Message: "User: " + r.Caller.ARN + " is not authorized to perform: " + action +
+	e := &Error{Code: "AccessDeniedException", Message: "User: " + r.Caller.ARN + " is not authorized to perform: " + action +
 		" because no identity-based policy allows the " + action + " action"}
+	switch r.Service { // those that spell it otherwise
+	case "sns":
+		e.Code, e.Status = "AuthorizationError", http.StatusForbidden
+	case "sqs":
+		e.Query, e.Status = "AccessDenied", http.StatusForbidden
+	}
+	return e
 }
 
 // Unavailable answers with status 503.

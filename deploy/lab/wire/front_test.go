@@ -322,7 +322,7 @@ func TestHandlers(t *testing.T) {
 	f.HandleHTTP("ec2", http.NotFoundHandler())
 	for service, want := range map[string]string{
 		"lambda": `"Type":"User"`,
-		"sns":    "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDeniedException</Code>",
+		"sns":    "<ErrorResponse><Error><Type>Sender</Type><Code>AuthorizationError</Code>",
 		"ec2":    "<Response><Errors><Error><Code>AccessDeniedException</Code>",
 		"s3":     "<Error><Code>AccessDeniedException</Code>",
 	} {
