@@ -237,7 +237,7 @@ func (l *Lab) serve(listener net.Listener) error {
 	l.front.Handle("ssm", l.ssm)
 	l.front.HandleHTTP("lambda", l.lambda.Handler())
 	l.stacks = l.newStacks()
-	l.front.HandleHTTP("cloudformation", l.stacks.Handler())
+	l.front.HandleQuery("cloudformation", cloudformation.Namespace, l.stacks)
 	l.front.Handle("logs", logs.New(logs.Options{Account: o.Account, Region: o.Region, Now: o.Now, Streams: l.lambda.Streams}))
 	l.front.Handle("events", l.events)
 	l.front.Handle("cloudtrail", l.trail)

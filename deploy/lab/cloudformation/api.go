@@ -2,7 +2,6 @@ package cloudformation
 
 import (
 	"context"
-	"encoding/xml"
 	"errors"
 	"net/http"
 	"net/url"
@@ -15,16 +14,13 @@ import (
 	"github.com/keytrail/keytrail/deploy/lab/wire"
 )
 
-// namespace is that of the answers.
+// Namespace is that of the answers, for [wire.Front.HandleQuery].
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/Welcome.html
-const namespace = "http://cloudformation.amazonaws.com/doc/2010-05-15/"
+const Namespace = "http://cloudformation.amazonaws.com/doc/2010-05-15/"
 
 // maxInline bounds a template in a request.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 const maxInline = 51200
-
-// Namespace returns the XML namespace of the service's answers.
-func (s *Service) Namespace() string { return namespace }
 
 // actions of the query protocol.
 var actions = map[string]func(*Service, call) (any, error){
@@ -49,8 +45,7 @@ type call struct {
 	form url.Values
 }
 
-// Serve serves a request whose body is a form. Its answer is a struct for
-// encoding/xml, the Result of the action.
+// Serve implements wire.Service.
 func (s *Service) Serve(ctx context.Context, r wire.Request) (any, error) {
 	act, ok := actions[r.Action]
 	if !ok {
@@ -65,68 +60,6 @@ func (s *Service) Serve(ctx context.Context, r wire.Request) (any, error) {
 		return nil, &wire.Error{Code: e.Code, Message: e.Message}
 	}
 	return out, err
-}
-
-// Handler returns the service for a front that has no query protocol of its
-// own.
-func (s *Service) Handler() http.Handler { return http.HandlerFunc(s.serveHTTP) }
-
-func (s *Service) serveHTTP(w http.ResponseWriter, hr *http.Request) {
-	r := wire.RequestFrom(hr.Context())
-	if err := hr.ParseForm(); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	r.Body = []byte(hr.Form.Encode())
-	out, err := s.Serve(context.WithoutCancel(hr.Context()), r)
-	w.Header().Set("Content-Type", "text/xml")
-	if err != nil {
-		e, ok := errors.AsType[*wire.Error](err)
-		if !ok {
-			e = &wire.Error{Code: "InternalFailure", Message: err.Error(), Status: http.StatusInternalServerError}
-		}
-		w.WriteHeader(max(e.Status, http.StatusBadRequest))
-		writeXML(w, errorResponse{Xmlns: namespace, Type: "Sender", Code: e.Code, Message: e.Message, RequestID: r.ID})
-		return
-	}
-	response := answer{XMLName: xml.Name{Space: namespace, Local: r.Action + "Response"}, RequestID: r.ID}
-	if out != nil {
-		response.Result = &result{name: r.Action + "Result", members: out}
-	}
-	writeXML(w, response)
-}
-
-type errorResponse struct {
-	XMLName   xml.Name `xml:"ErrorResponse"`
-	Xmlns     string   `xml:"xmlns,attr"`
-	Type      string   `xml:"Error>Type"`
-	Code      string   `xml:"Error>Code"`
-	Message   string   `xml:"Error>Message"`
-	RequestID string   `xml:"RequestId"`
-}
-
-type answer struct {
-	XMLName   xml.Name
-	Result    *result
-	RequestID string `xml:"ResponseMetadata>RequestId"`
-}
-
-type result struct {
-	name    string
-	members any
-}
-
-// MarshalXML writes the members of a result under the result's own name.
-func (r *result) MarshalXML(e *xml.Encoder, _ xml.StartElement) error {
-	return e.EncodeElement(r.members, xml.StartElement{Name: xml.Name{Local: r.name}})
-}
-
-func writeXML(w http.ResponseWriter, v any) {
-	b, err := xml.Marshal(v)
-	if err != nil {
-		b = []byte("<!-- " + strings.ReplaceAll(err.Error(), "-", "_") + " -->")
-	}
-	_, _ = w.Write(append([]byte(xml.Header), b...)) // a caller that has gone away is nobody's error
 }
 
 // required returns a parameter that must be there.

@@ -58,8 +58,8 @@ class QueryJudge(Judge):
         name = operation_model.name
         if response_dict["status_code"] >= 300:
             codes = COMMON | {s.metadata.get("error", {}).get("code", s.name) for s in operation_model.error_shapes}
-            code = root.findtext("Error/Code")
-            if local(root) != "ErrorResponse" or code not in codes or not root.findtext("Error/Message") or not root.findtext("RequestId"):
+            code = root.findtext("{*}Error/{*}Code")
+            if local(root) != "ErrorResponse" or code not in codes or not root.findtext("{*}Error/{*}Message") or not root.findtext("{*}RequestId"):
                 self.found.append("%s is no error of %s" % (code, name))
             return
         space = {"x": self.client.meta.service_model.metadata["xmlNamespace"]}

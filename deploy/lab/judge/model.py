@@ -203,7 +203,7 @@ class Judge:
         name = local(root)
         if name == "ErrorResponse":
             wanted = {"Error", "RequestId"}
-            code = root.findtext("Error/Code")
+            code = root.findtext("{*}Error/{*}Code")
             codes = {e.metadata.get("error", {}).get("code", e.name) for e in operation.error_shapes}
             if code not in codes | COMMON_QUERY:
                 self.found.append("%s is no error of %s" % (code, operation.name))

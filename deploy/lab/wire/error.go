@@ -116,7 +116,7 @@ func (d dialect) contentType() string {
 func (d dialect) encode(h http.Header, e *Error, r Request) []byte {
 	switch d {
 	case queryXML:
-		return xmlError(h, queryError{Type: sender(e), Code: e.Code, Message: e.Message, RequestID: r.ID})
+		return xmlError(h, queryError{XMLName: xml.Name{Space: r.namespace, Local: "ErrorResponse"}, Type: sender(e), Code: e.Code, Message: e.Message, RequestID: r.ID})
 	case ec2XML:
 		return xmlError(h, ec2Error{Code: e.Code, Message: e.Message, RequestID: r.ID})
 	case s3XML:
@@ -158,11 +158,11 @@ func sender(e *Error) string {
 }
 
 type queryError struct {
-	XMLName   xml.Name `xml:"ErrorResponse"`
-	Type      string   `xml:"Error>Type"`
-	Code      string   `xml:"Error>Code"`
-	Message   string   `xml:"Error>Message"`
-	RequestID string   `xml:"RequestId"`
+	XMLName   xml.Name
+	Type      string `xml:"Error>Type"`
+	Code      string `xml:"Error>Code"`
+	Message   string `xml:"Error>Message"`
+	RequestID string `xml:"RequestId"`
 }
 
 type ec2Error struct {

@@ -48,7 +48,8 @@ type Request struct {
 	Attempt   int // of the SDK, from 1; 0 where the caller does not say
 	Body      []byte
 
-	notes *notes
+	namespace string // of answers in the query protocol, where it is known
+	notes     *notes
 }
 
 // notes is what a service says about a request while it serves it.
@@ -206,6 +207,7 @@ func (f *Front) answer(hr *http.Request, r *Request) answer {
 	f.mu.RLock()
 	service, handler := f.services[r.Service], f.handlers[r.Service]
 	q, isQuery := f.queries[r.Service]
+	r.namespace = q.namespace
 	f.mu.RUnlock()
 	body, err := io.ReadAll(io.LimitReader(hr.Body, maxBody+1))
 	switch {

@@ -40,7 +40,7 @@ func TestQueryProtocol(t *testing.T) {
 	}{
 		{"a form", "POST", "", "Action=Publish&Message=a%26b", signed, 200,
 			`<PublishResponse xmlns="http://sns.example/"><PublishResult><MessageId>a&amp;b by arn:aws:iam::111122223333:user/operator</MessageId></PublishResult><ResponseMetadata><RequestId>`},
-		{"an error", "POST", "", "Action=Publish", signed, 400, `<Error><Type>Sender</Type><Code>InvalidParameter</Code><Message>Invalid parameter: &lt;Message&gt;</Message></Error>`},
+		{"an error", "POST", "", "Action=Publish", signed, 400, `<ErrorResponse xmlns="http://sns.example/"><Error><Type>Sender</Type><Code>InvalidParameter</Code><Message>Invalid parameter: &lt;Message&gt;</Message></Error>`},
 		{"no action", "POST", "", "Message=x", signed, 400, "<Code>MissingAction</Code>"},
 		{"an action without a result, unsigned", "GET", "?Action=Unsubscribe&SubscriptionArn=x", "", "", 200, `<UnsubscribeResponse xmlns="http://sns.example/"><ResponseMetadata>`},
 		{"another action, unsigned", "GET", "?Action=Publish&Message=x", "", "", 400, "MissingAuthenticationToken"},
