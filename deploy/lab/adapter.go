@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
@@ -12,18 +11,14 @@ import (
 	"github.com/keytrail/keytrail/deploy/lab/iam"
 	"github.com/keytrail/keytrail/deploy/lab/lambda"
 	"github.com/keytrail/keytrail/deploy/lab/secretsmanager"
-	"github.com/keytrail/keytrail/deploy/lab/sns"
-	"github.com/keytrail/keytrail/deploy/lab/sqs"
 	"github.com/keytrail/keytrail/deploy/lab/ssm"
-	"github.com/keytrail/keytrail/deploy/lab/wire"
 )
 
-// The services that act by themselves: who invokes rotation functions, who
-// assumes their roles, and who delivers messages.
+// secretsManager is who invokes rotation functions, lambdaService who assumes
+// their roles.
 const (
 	secretsManager = "secretsmanager.amazonaws.com"
 	lambdaService  = "lambda.amazonaws.com"
-	snsService     = "sns.amazonaws.com"
 )
 
 // invoker is Lambda as Secrets Manager sees it: each invocation needs the
@@ -60,41 +55,6 @@ func (d directory) Secret(id string) (iam.Secret, bool) {
 }
 
 func (d directory) Tags(arn string) map[string]string { return d.lab.ssm.DocumentTags(arn) }
-
-// reader is Lambda as SQS sees it.
-type reader struct{ service *lambda.Service }
-
-func (i reader) Invoke(ctx context.Context, functionARN string, payload []byte) (sqs.InvokeResult, error) {
-	r, err := i.service.Invoke(ctx, functionARN, payload)
-	return sqs.InvokeResult{Payload: r.Payload, FunctionError: r.FunctionError}, err
-}
-
-// functions is Lambda as SNS sees it: the function's own policy is asked.
-type functions struct {
-	service *lambda.Service
-	gate    *iam.Gate
-}
-
-func (f functions) Invoke(ctx context.Context, topicARN, functionARN string, event []byte) error {
-	if !f.gate.MayInvoke(snsService, functionARN, topicARN) {
-		return &wire.Error{Code: "AccessDeniedException", Status: http.StatusForbidden,
-			Message: snsService + " may not invoke " + functionARN + " for " + topicARN}
-	}
-	return f.service.InvokeEvent(ctx, functionARN, event)
-}
-
-// queues is SQS as SNS sees it.
-type queues struct{ service *sqs.Service }
-
-func (q queues) Deliver(ctx context.Context, m sns.QueueMessage) error {
-	d := sqs.Delivery{
-		QueueARN: m.QueueARN, Principal: snsService, SourceARN: m.TopicARN, Body: m.Body, Attributes: map[string]sqs.Attribute{},
-	}
-	for name, a := range m.Attributes {
-		d.Attributes[name] = sqs.Attribute(a)
-	}
-	return q.service.Deliver(ctx, d)
-}
 
 // nodes returns all hosts as Systems Manager sees them.
 func (l *Lab) nodes() []ssm.Node {

@@ -88,9 +88,11 @@ type Options struct {
 
 	// CloudTrail, Events and Async have the finer settings of CloudTrail, of
 	// EventBridge and of asynchronous invocations. Account, Region, Now and
-	// Seed in them are the lab's, and so are the target lambda and what
-	// CloudTrail records and delivers. Without trails one logs from the start;
-	// an empty list is none.
+	// Seed in them are the lab's, and so is what CloudTrail records and
+	// delivers. Events.Targets go before the lab's own functions, topics and
+	// queues; Events.DeadLetter and Async.Send take the place of its queues
+	// and topics. Without trails one logs from the start; an empty list is
+	// none.
 	CloudTrail cloudtrail.Options
 	Events     events.Options
 	Async      lambda.Async
@@ -204,6 +206,9 @@ func (l *Lab) serve(listener net.Listener) error {
 	})
 	async := o.Async
 	async.Now, async.Seed = o.Now, o.Seed
+	if async.Send == nil {
+		async.Send = l.sendFor
+	}
 	l.lambda = lambda.New(lambda.Options{
 		Account: o.Account, Region: o.Region, Endpoint: l.url, Dir: l.Dir(), Async: async,
 		Concurrency: o.Concurrency, Identify: l.front.AddIdentity, Policy: l.iam.PutResourcePolicy,
@@ -247,17 +252,6 @@ func (l *Lab) serve(listener net.Listener) error {
 	l.group.Go(func() error { return l.front.Serve(ctx, listener) })
 	l.group.Go(func() error { return l.tick(ctx) })
 	return nil
-}
-
-// serveMessages makes SQS and SNS, which reach functions and each other.
-func (l *Lab) serveMessages() {
-	o, q, n := l.options, l.options.SQS, l.options.SNS
-	q.Account, q.Region, q.URL, q.Now, q.Logger, q.Seed = o.Account, o.Region, l.url, o.Now, o.Logger, o.Seed
-	q.Invoker = reader{l.lambda}
-	l.sqs = sqs.New(q)
-	n.Account, n.Region, n.URL, n.Now, n.Logger, n.Seed = o.Account, o.Region, l.url, o.Now, o.Logger, o.Seed
-	n.Dir, n.Queues, n.Functions = l.Dir(), queues{l.sqs}, functions{l.lambda, l.gate}
-	l.sns = sns.New(n)
 }
 
 // Wake has all services look at the clock. Whoever sets it calls Wake.

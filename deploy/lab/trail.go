@@ -15,8 +15,11 @@ func (l *Lab) makeEvents() {
 	o := l.options
 	e := o.Events
 	e.Account, e.Region, e.Now, e.Seed = o.Account, o.Region, o.Now, o.Seed
-	e.Targets = map[string]events.Target{"lambda": l.lambda.InvokeEvent}
+	e.Targets = l.targets()
 	maps.Copy(e.Targets, o.Events.Targets)
+	if e.DeadLetter == nil {
+		e.DeadLetter = l.sendForRule
+	}
 	e.MayDeliver = l.mayDeliver
 	if o.Events.MayDeliver != nil {
 		e.MayDeliver = func(target, rule string) bool { return l.mayDeliver(target, rule) && o.Events.MayDeliver(target, rule) }
@@ -39,7 +42,7 @@ func (l *Lab) makeEvents() {
 // mayDeliver tells whether the policy of a function, or of its alias, lets a
 // rule invoke it. Other targets judge by themselves.
 func (l *Lab) mayDeliver(targetARN, ruleARN string) bool {
-	return !strings.HasPrefix(targetARN, "arn:aws:lambda:") || l.gate.MayInvoke("events.amazonaws.com", targetARN, ruleARN)
+	return !strings.HasPrefix(targetARN, "arn:aws:lambda:") || l.gate.MayInvoke(eventsService, targetARN, ruleARN)
 }
 
 // deliver hands what a trail passes on to EventBridge.

@@ -29,7 +29,7 @@ func TestARotationIsToldOfOnEveryWay(t *testing.T) {
 	const queue = "arn:aws:sqs:us-east-1:111122223333:events"
 	var mu sync.Mutex
 	told := map[string]int{}
-	sink := func(_ context.Context, _ string, event []byte) error {
+	sink := func(_ context.Context, _, _ string, event []byte) error {
 		var e struct {
 			DetailType string `json:"detail-type"`
 			Detail     struct {

@@ -20,11 +20,11 @@ import (
 	"github.com/keytrail/keytrail/deploy/lab/lambda"
 )
 
-const usage = `lab keeps Secrets Manager, Systems Manager, Lambda, S3, SNS and SQS running on
-this machine, with hosts that have real files, a real sshd_config and a real SSH
-server. It prints export commands that point any AWS client at it, and runs until
-it is interrupted. Nothing outside its folder is written, mails and chat included;
-it listens on loopback only.
+const usage = `lab keeps Secrets Manager, Systems Manager, Lambda, S3, IAM, CloudFormation,
+CloudTrail, EventBridge, SNS and SQS running on this machine, with hosts that have
+real files, a real sshd_config and a real SSH server. It prints export commands
+that point any AWS client at it, and runs until it is interrupted. Nothing outside
+its folder is written, mails and chat included; it listens on loopback only.
 
   lab --function 'rotate=build/rotate' --env rotate:USERNAME=alice \
       --env rotate:TAGNAME=Fleet --env rotate:TAGVALUE=lab --users alice

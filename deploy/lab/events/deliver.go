@@ -87,7 +87,7 @@ func (s *Service) attempt(d *delivery) {
 	err := error(&wire.Error{Code: "AccessDeniedException", Status: http.StatusForbidden,
 		Message: "User: events.amazonaws.com is not authorized to access the target " + arn})
 	if s.options.MayDeliver(arn, d.rule) {
-		err = s.options.Targets[service(arn)](s.ctx, arn, d.input)
+		err = s.options.Targets[service(arn)](s.ctx, arn, d.rule, d.input)
 	}
 	if err == nil || s.ctx.Err() != nil {
 		return
@@ -141,9 +141,9 @@ func classify(err error) (code string, again bool) {
 	switch {
 	case !ok:
 		return "INTERNAL_ERROR", true
-	case strings.HasPrefix(e.Code, "AccessDenied"):
+	case strings.HasPrefix(e.Code, "AccessDenied"), e.Code == "AuthorizationError":
 		return "NO_PERMISSIONS", false
-	case e.Code == "ResourceNotFoundException" || strings.Contains(e.Code, "NonExistentQueue") || strings.Contains(e.Code, "QueueDoesNotExist"):
+	case e.Code == "ResourceNotFoundException", e.Code == "NotFound", strings.Contains(e.Code, "NonExistentQueue"), strings.Contains(e.Code, "QueueDoesNotExist"):
 		return "NO_RESOURCE", false
 	case e.Status == http.StatusTooManyRequests || strings.HasPrefix(e.Code, "Throttling"):
 		return "THROTTLING", true

@@ -23,10 +23,10 @@ import (
 	"github.com/keytrail/keytrail/deploy/lab/wire"
 )
 
-// Target hands an event over to a resource of one service. An error is best a
-// [*wire.Error]: AccessDenied and a resource that is not found go straight to
+// Target hands an event over to a resource of one service, on behalf of a rule.
+// An error is best a [*wire.Error]: AccessDenied and a resource that is not found go straight to
 // the dead letter queue, everything else is tried again.
-type Target func(ctx context.Context, arn string, event []byte) error
+type Target func(ctx context.Context, arn, ruleARN string, event []byte) error
 
 // Options of a service. The zero value is usable, but reaches no targets.
 type Options struct {
@@ -36,7 +36,7 @@ type Options struct {
 	Seed    uint64           // of ids, and of what becomes of events on their way
 
 	// Targets are what events can be handed to, by the service in a target's
-	// ARN: lambda, sqs. They are called one after the other and must not
+	// ARN: lambda, sns, sqs. They are called one after the other and must not
 	// wait for what they start.
 	Targets map[string]Target
 	// MayDeliver tells whether the policy of a target, such as that of the

@@ -48,7 +48,7 @@ func start(t *testing.T, o events.Options, f func(l *lab)) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
 		l := &lab{T: t, refuse: map[string]error{}}
-		target := func(_ context.Context, arn string, event []byte) error {
+		target := func(_ context.Context, arn, _ string, event []byte) error {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.given = append(l.given, given{arn, string(event), time.Since(begun)})

@@ -90,7 +90,7 @@ func TestJudge(t *testing.T) {
 			f.Handle("cloudtrail", s)
 		},
 		"events": func(t *testing.T, f *wire.Front) {
-			nowhere := func(context.Context, string, []byte) error { return nil }
+			nowhere := func(context.Context, string, string, []byte) error { return nil }
 			s := events.New(events.Options{Targets: map[string]events.Target{"lambda": nowhere, "sqs": nowhere}})
 			t.Cleanup(s.Close)
 			f.Handle("events", s)

@@ -166,6 +166,16 @@ func (s *Service) Function(name string) (Function, bool) {
 // ARN returns the ARN of a function, whether it exists or not.
 func (s *Service) ARN(name string) string { return s.options.functionARN(name, "") }
 
+// Identity returns who a function is in its own calls. The name is as in
+// [Service.Invoke].
+func (s *Service) Identity(name string) (wire.Identity, error) {
+	f, _, err := s.resolve(name, "")
+	if err != nil {
+		return wire.Identity{}, err
+	}
+	return s.options.identity(f.Function), nil
+}
+
 // Has tells whether there is a function of that name, partial ARN or ARN, with
 // that alias if it has a qualifier.
 func (s *Service) Has(name string) bool {
