@@ -102,7 +102,7 @@ func (c call) send(t *testing.T, url string) (status int, body string) {
 	}
 	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+key+"/20261101/us-east-1/"+c.service+"/aws4_request")
 	r.Header.Set("User-Agent", "test")
-	if target := map[string]string{"ssm": "AmazonSSM", "secretsmanager": "secretsmanager", "cloudtrail": "CloudTrail_20131101"}[c.service]; target != "" {
+	if target := map[string]string{"ssm": "AmazonSSM", "secretsmanager": "secretsmanager", "cloudtrail": "CloudTrail_20131101", "sqs": "AmazonSQS", "events": "AWSEvents"}[c.service]; target != "" {
 		r.Header.Set("X-Amz-Target", target+"."+c.action)
 	}
 	for k, v := range c.header {
@@ -199,6 +199,15 @@ func TestWhatCallsNeed(t *testing.T) {
 
 		{"a message", call{service: "sns", header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, body: "Action=Publish&TopicArn=arn:aws:sns:us-east-1:111122223333:alerts"},
 			[]string{"sns:Publish arn:aws:sns:us-east-1:111122223333:alerts"}},
+		{"a topic to be made", call{service: "sns", header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, body: "Action=CreateTopic&Name=alerts"},
+			[]string{"sns:CreateTopic arn:aws:sns:us-east-1:111122223333:alerts"}},
+		{"a subscription is its topic's", call{service: "sns", header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, body: "Action=Unsubscribe&TopicArn=arn:x&SubscriptionArn=arn:aws:sns:us-east-1:111122223333:alerts:id"},
+			[]string{"sns:Unsubscribe arn:aws:sns:us-east-1:111122223333:alerts"}},
+		{"several messages", call{service: "sqs", action: "SendMessageBatch", body: `{"QueueUrl":"http://127.0.0.1/111122223333/work","QueueName":"x"}`},
+			[]string{"sqs:SendMessage arn:aws:sqs:us-east-1:111122223333:work"}},
+		{"a queue to be made", call{service: "sqs", action: "CreateQueue", body: `{"QueueName":"work"}`}, []string{"sqs:CreateQueue arn:aws:sqs:us-east-1:111122223333:work"}},
+		{"targets of a rule", call{service: "events", action: "PutTargets", body: `{"Rule":"watch","Name":"x"}`}, []string{"events:PutTargets arn:aws:events:us-east-1:111122223333:rule/watch"}},
+		{"events", call{service: "events", action: "PutEvents", body: `{"Entries":[]}`}, []string{"events:PutEvents arn:aws:events:us-east-1:111122223333:event-bus/default"}},
 		{"events of the trail", call{service: "cloudtrail", action: "LookupEvents"}, []string{"cloudtrail:LookupEvents *"}},
 		{"who am I", call{service: "sts", header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, body: "Action=GetCallerIdentity"}, nil},
 	} {
@@ -211,7 +220,7 @@ func TestWhatCallsNeed(t *testing.T) {
 			}
 			form := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 			url := serve(t, e, map[string]any{
-				"secretsmanager": silent{}, "ssm": silent{}, "cloudtrail": silent{}, "sns": form,
+				"secretsmanager": silent{}, "ssm": silent{}, "cloudtrail": silent{}, "sqs": silent{}, "events": silent{}, "sns": form,
 				"s3": named(test.call.action), "lambda": named(test.call.action),
 			})
 			if status, body := test.call.send(t, url); status != http.StatusOK {
@@ -274,6 +283,27 @@ func TestDenialsAreThoseOfTheService(t *testing.T) {
 				t.Errorf("%s %s: %d %s\nwant %d %s", test.call.service, test.call.action, status, body, test.status, want)
 			}
 		}
+	}
+}
+
+// The links in SNS's mails are for anybody; the same call of a role is not.
+func TestUnsignedCalls(t *testing.T) {
+	t.Parallel()
+	e := engine(t, `{"Effect":"Allow","Action":"sns:Publish","Resource":"*"}`)
+	url := serve(t, e, map[string]any{"sns": http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})})
+	const subscription = "SubscriptionArn=arn:aws:sns:us-east-1:111122223333:alerts:id"
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/?Action=Unsubscribe&"+subscription, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("unsigned: %v (%v)", resp, err)
+	}
+	resp.Body.Close()
+	form := map[string]string{"Content-Type": "application/x-www-form-urlencoded"}
+	if status, body := (call{service: "sns", header: form, body: "Action=Unsubscribe&" + subscription}).send(t, url); status != http.StatusForbidden {
+		t.Errorf("signed: %d %s, want a denial", status, body)
 	}
 }
 

@@ -44,9 +44,18 @@ var kindsOfResource = map[string]kindOfResource{
 	"new-function": func(q *question) []resource { return some(q.arn("lambda", "function:"+q.member("FunctionName"))) },
 	"passed-role":  (*question).passedRole, // the one of Role, to Lambda
 	"log-group":    func(q *question) []resource { return some(q.arn("logs", "log-group:"+q.member("logGroupName")+":*")) },
-	"topic":        func(q *question) []resource { return some(cmp.Or(q.member("TopicArn"), q.member("TargetArn"))) },
-	"queue":        (*question).queue, // the last part of QueueUrl
-	"role":         (*question).role,  // the one of RoleName
+	"topic": func(q *question) []resource {
+		return append(some(q.member("TargetArn")), some(q.member("TopicArn"))...)
+	},
+	"new-topic":    func(q *question) []resource { return some(q.arn("sns", q.member("Name"))) },
+	"tagged-topic": func(q *question) []resource { return some(q.member("ResourceArn")) },
+	"topic-of":     (*question).topicOf, // SubscriptionArn
+	"queue":        (*question).queue,   // the last part of QueueUrl
+	"named-queue":  func(q *question) []resource { return some(q.arn("sqs", q.member("QueueName"))) },
+	"rule":         func(q *question) []resource { return some(q.arn("events", "rule/"+q.member("Name"))) },
+	"rule-of":      func(q *question) []resource { return some(q.arn("events", "rule/"+q.member("Rule"))) },
+	"event-bus":    func(q *question) []resource { return some(q.arn("events", "event-bus/default")) },
+	"role":         (*question).role, // the one of RoleName
 }
 
 // some is a resource unless it has no ARN.
@@ -201,6 +210,12 @@ func (q *question) passedRole() []resource {
 		return nil
 	}
 	return []resource{{arn: role, keys: Keys{"iam:PassedToService": {"lambda.amazonaws.com"}}}}
+}
+
+// topicOf is the first part of a subscription.
+func (q *question) topicOf() []resource {
+	subscription := q.member("SubscriptionArn")
+	return some(subscription[:max(strings.LastIndexByte(subscription, ':'), 0)])
 }
 
 func (q *question) queue() []resource {
