@@ -1,0 +1,110 @@
+// Package evidence keeps what was seen in an S3 bucket. It has the one client that writes objects on a
+// condition; what stands in them is decided by whoever writes them.
+package evidence
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
+)
+
+// What S3 may answer that callers tell apart.
+var (
+	// ErrAbsent: there is no such object. Without s3:ListBucket S3 says ErrDenied in its place.
+	ErrAbsent = errors.New("no such object")
+	// ErrChanged: the object is not, or no longer, as the write demanded. Read it and decide again.
+	ErrChanged = errors.New("the object is another one by now")
+	// ErrDenied: S3 denied the call.
+	ErrDenied = errors.New("denied by S3: check the role's policy and the bucket's policy")
+)
+
+// objects is what a Bucket asks of S3.
+type objects interface {
+	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
+	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+}
+
+// Bucket reads and writes small JSON objects. It is safe for concurrent use.
+type Bucket struct {
+	objects objects
+	name    string
+}
+
+// NewBucket returns the bucket with a name.
+func NewBucket(client *s3.Client, name string) Bucket { return Bucket{client, name} }
+
+// maxObject bounds what is read into memory.
+const maxObject = 4 << 20
+
+// Read returns an object and its tag. Errors: ErrAbsent, ErrDenied, and others that a retry may mend.
+func (b Bucket) Read(ctx context.Context, key string) (body []byte, tag string, err error) {
+	out, err := b.objects.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.name, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
+	if err != nil {
+		return nil, "", b.explain("read", key, err)
+	}
+	defer func() { _ = out.Body.Close() }() // a body that was read has nothing more to say
+	body, err = io.ReadAll(io.LimitReader(out.Body, maxObject+1))
+	if err != nil {
+		return nil, "", b.explain("read", key, err)
+	}
+	if len(body) > maxObject {
+		return nil, "", fmt.Errorf("read s3://%s/%s: it has more than %d bytes", b.name, key, maxObject)
+	}
+	return body, aws.ToString(out.ETag), nil
+}
+
+// Write puts an object in place of the one with a tag, or where none is if the tag is empty, and returns
+// its own tag. ErrChanged says that another write came first, is under way, or that the reply to this very
+// write got lost and the SDK sent it again: whoever gets it reads and decides again.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+func (b Bucket) Write(ctx context.Context, key string, body []byte, tag string) (string, error) {
+	sum := sha256.Sum256(body)
+	in := &s3.PutObjectInput{
+		Bucket: &b.name, Key: &key, Body: bytes.NewReader(body), ContentType: aws.String("application/json"),
+		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:])),
+	}
+	if tag == "" {
+		in.IfNoneMatch = aws.String("*")
+	} else {
+		in.IfMatch = &tag
+	}
+	out, err := b.objects.PutObject(ctx, in)
+	if err != nil {
+		err = b.explain("write", key, err)
+		if tag != "" && errors.Is(err, ErrAbsent) {
+			err = fmt.Errorf("write s3://%s/%s: %w: it is gone", b.name, key, ErrChanged)
+		}
+		return "", err
+	}
+	return aws.ToString(out.ETag), nil
+}
+
+// explain says what a call was about, and turns what S3 answered into this package's errors.
+func (b Bucket) explain(verb, key string, err error) error {
+	reason := err
+	coded, _ := errors.AsType[smithy.APIError](err)
+	status := 0
+	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
+		status = response.HTTPStatusCode()
+	}
+	switch {
+	case coded != nil && coded.ErrorCode() == "NoSuchKey":
+		reason = ErrAbsent
+	case status == http.StatusPreconditionFailed, status == http.StatusConflict:
+		reason = ErrChanged
+	case status == http.StatusForbidden:
+		reason = ErrDenied
+	}
+	return fmt.Errorf("%s s3://%s/%s: %w", verb, b.name, key, reason)
+}
