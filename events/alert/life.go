@@ -146,5 +146,5 @@ func (l life) over(now time.Time) bool {
 	if c, ok := Lookup(l.Condition); ok {
 		once = c.Once
 	}
-	return (once || !l.Open) && now.Sub(l.Last) > remember && now.Sub(l.Said) > remember
+	return (once || !l.Open && !l.Unstable) && now.Sub(l.Changed) > remember && now.Sub(l.Said) > remember
 }
