@@ -133,25 +133,32 @@ func (p page) chatHosts(room int) string {
 func (p page) nextSteps() []string {
 	var all []string
 	for _, s := range p.condition.Steps {
-		text := p.sentence(s.Do, code)
-		if with := text + " `" + p.command(s.Run) + "`"; s.Run != "" && utf8.RuneCountInString(with) <= maxStep {
-			text = with
-		} else if s.Run != "" {
+		text, run := p.nextStep(s)
+		if s.Run != "" && run == "" {
 			text += " (command above)"
 		}
-		all = append(all, cut(text, maxStep))
+		all = append(all, text+run)
 	}
 	return all
+}
+
+// nextStep returns what a step says, and its command where both fit.
+func (p page) nextStep(s Step) (text, run string) {
+	const most = 80 // of a name, in bytes: a step has two at most
+	text = p.sentence(s.Do, func(name string) string { return code(cut(name, most)) })
+	if run = " `" + p.command(s.Run) + "`"; s.Run == "" || utf8.RuneCountInString(text+run) > maxStep {
+		run = ""
+	}
+	return text, run
 }
 
 // longSteps are the commands that are too long for a next step.
 func (p page) longSteps() []string {
 	var all []string
 	for _, s := range p.condition.Steps {
-		if s.Run == "" || utf8.RuneCountInString(p.sentence(s.Do, code)+" `"+p.command(s.Run)+"`") <= maxStep {
-			continue
+		if _, run := p.nextStep(s); s.Run != "" && run == "" {
+			all = append(all, "```\n"+p.command(s.Run)+"\n```")
 		}
-		all = append(all, "```\n"+p.command(s.Run)+"\n```")
 	}
 	return all
 }

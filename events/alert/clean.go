@@ -61,7 +61,7 @@ func ascii(text string) string {
 
 // chatWords take the meaning from what Slack and Teams read as mentions, links and markup.
 var chatWords = strings.NewReplacer(
-	"<", "‹", ">", "›", "&", "＆", "`", "'", "://", ": //",
+	"<", "‹", ">", "›", "&", "＆", "`", "'", "://", ": //", "](", "] (",
 	"@here", "@ here", "@channel", "@ channel", "@everyone", "@ everyone",
 )
 

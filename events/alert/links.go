@@ -14,6 +14,9 @@ type link struct {
 // consoles are the domains of the AWS console.
 var consoles = map[string]string{"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
 
+// linkable are ids and names as AWS makes them. Anything else leads nowhere, or elsewhere.
+var linkable = lazily(`^[A-Za-z0-9_-]{1,200}$`)
+
 // links returns the pages of the AWS console, of the report and of the runbook.
 func (p page) links() []link {
 	domain := consoles[p.partition]
@@ -23,17 +26,20 @@ func (p page) links() []link {
 	region := url.QueryEscape(p.region)
 	base := "https://" + region + "." + domain + "/"
 	query := "?region=" + region
-	all := []link{{"Secret", base + "secretsmanager/secret" + query + "&name=" + url.QueryEscape(p.Secret.Name)}}
+	var all []link
+	if safe().MatchString(p.Secret.Name) {
+		all = append(all, link{"Secret", base + "secretsmanager/secret" + query + "&name=" + url.QueryEscape(p.Secret.Name)})
+	}
 	for _, pl := range p.Problem.Places {
-		if pl.CommandID != "" {
-			all = append(all, link{"Command", base + "systems-manager/run-command/" + url.PathEscape(pl.CommandID) + query})
+		if linkable().MatchString(pl.CommandID) {
+			all = append(all, link{"Command", base + "systems-manager/run-command/" + pl.CommandID + query})
 			break
 		}
 	}
-	if id := p.Problem.EventID; id != "" {
-		all = append(all, link{"Event", base + "cloudtrailv2/home" + query + "#/events/" + url.PathEscape(id)})
+	if id := p.Problem.EventID; linkable().MatchString(id) {
+		all = append(all, link{"Event", base + "cloudtrailv2/home" + query + "#/events/" + id})
 	}
-	if f := functionName(p.Problem.Function, p.site.Rotate); f != "" && p.Problem.Who == (Who{}) {
+	if f := functionName(p.Problem.Function, p.site.Rotate); linkable().MatchString(f) && p.Problem.Who == (Who{}) {
 		// The console wants the slashes of a log group encoded twice, with $ for %.
 		group := strings.ReplaceAll(url.QueryEscape(url.QueryEscape("/aws/lambda/"+f)), "%", "$")
 		all = append(all, link{"Log", base + "cloudwatch/home" + query + "#logsV2:log-groups/log-group/" + group})
