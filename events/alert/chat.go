@@ -44,7 +44,7 @@ var marks = map[Severity]string{Critical: "🔴", High: "🟠", Medium: "🟡", 
 func (p page) chat() ([]byte, error) {
 	var n notification
 	n.Version, n.Source, n.ID = "1.0", "custom", p.ID
-	n.Metadata.ThreadID, n.Metadata.EventType = p.Alert, string(p.Condition)
+	n.Metadata.ThreadID, n.Metadata.EventType = p.thread(), string(p.Condition)
 	n.Metadata.Summary = cut(p.chatTitle(), maxTitle)
 	n.Content = content{
 		TextType: "client-markdown", Title: n.Metadata.Summary, Description: p.description(),
@@ -54,6 +54,14 @@ func (p page) chat() ([]byte, error) {
 		n.Content.NextSteps = p.nextSteps()
 	}
 	return json.Marshal(n)
+}
+
+// thread is the alert's own, or that of the alert that it tells more of.
+func (p page) thread() string {
+	if p.Problem.About != "" {
+		return identify(p.Secret.ARN, p.Problem.About, "")
+	}
+	return p.Alert
 }
 
 // keyword shortens a name: the end of a path tells secrets apart.

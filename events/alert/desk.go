@@ -14,7 +14,7 @@ import (
 
 // Rules are what a deployment may choose.
 type Rules struct {
-	Repeat time.Duration // how long an open alert is silent before it is said again
+	Repeat time.Duration // how long an open alert is silent before it is said again; more than 0
 	Mute   []ID          // conditions that nobody is told of
 	Topics []Topic       // where messages go
 }

@@ -92,7 +92,7 @@ func sample(id ID) Problem {
 	case PrivateKeyRead:
 		p = call("GetSecretValue")
 	case HealDone:
-		p.Places = at("ok", "the live key was put back")[:1]
+		p.Places, p.About = at("ok", "the live key was put back")[:1], DriftMissing
 	case HealFailed:
 		p.Places = at("refused", "/home/deploy is writable by its group")[:1]
 	case EventMissed, UnregisteredValue, RotationSucceeded:

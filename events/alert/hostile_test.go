@@ -72,11 +72,6 @@ func unfit(text string) string {
 			return fmt.Sprintf("%U", r)
 		}
 	}
-	for _, bad := range []string{"[31m", "]0;"} {
-		if strings.Contains(text, bad) {
-			return bad
-		}
-	}
 	return ""
 }
 
@@ -220,6 +215,22 @@ func TestACutIsBetweenCharactersAndSaysHowManyAreMissing(t *testing.T) {
 		kept, tail, _ := strings.Cut(got, " … (")
 		if _, err := fmt.Sscanf(tail, "%d more", &left); err != nil || utf8.RuneCountInString(kept)+left != 200 {
 			t.Errorf("%q", got)
+		}
+	}
+}
+
+func TestPlainTextIsOneLineThatShowsAllItHolds(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"a\r\n\tb\u2028c": "a b c",
+		"\x1b[1;31mred\x1b[0m \x1b]0;title\x07x\x1bc": "red x",
+		"\u009b2Jx":                          "x",
+		"abc\u202etxt.exe\u2066\u200b\ufeff": "abctxt.exe",
+		"not \xff UTF-8":                     "not \ufffd UTF-8",
+		" Zoë 名前 ":                           "Zoë 名前",
+	} {
+		if got := plain(text, 100); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}
 }

@@ -31,8 +31,9 @@ type Sighting struct {
 	// At is when the hosts were asked, or when the event happened. What is older than another sighting of
 	// the same condition changes nothing.
 	At time.Time
-	// Looked are the conditions that this look would have seen: their open alerts that no Problem names
-	// are over. An event that tells of one problem alone looks at nothing.
+	// Looked are the conditions that this look would have seen if they held at that time: their open alerts
+	// that no Problem names are over, and news of them from before it are dropped. An event that tells of one
+	// problem alone looks at nothing; a sweep does not look at what only events tell.
 	Looked   []ID
 	Problems []Problem
 }
@@ -42,7 +43,10 @@ type Problem struct {
 	Condition ID `json:"condition"`
 	// Scope parts problems of one condition that come and go by themselves, such as two principals that
 	// read a key; mostly empty. It is a part of the alert's identity and is not shown.
-	Scope   string `json:"scope,omitempty"`
+	Scope string `json:"scope,omitempty"`
+	// About is the condition whose alert, the one without a scope, this tells more of: what was healed
+	// stands in the thread of the drift.
+	About   ID     `json:"about,omitempty"`
 	Version string `json:"version,omitempty"`
 	// Places are the hosts and users, without those that are fine.
 	Places []Place `json:"places,omitempty"`

@@ -98,3 +98,16 @@ func TestARefusedPublishIsAnError(t *testing.T) {
 		t.Error("an unknown condition was published")
 	}
 }
+
+func TestWhatWasHealedStandsInTheThreadOfTheDrift(t *testing.T) {
+	t.Parallel()
+	var drift, healed notification
+	for id, n := range map[ID]*notification{DriftMissing: &drift, HealDone: &healed} {
+		if err := json.Unmarshal(must(t, render(t, message(id, Opened)).chat), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if drift.Metadata.ThreadID != healed.Metadata.ThreadID || drift.ID == healed.ID {
+		t.Errorf("drift in thread %s, healed in %s", drift.Metadata.ThreadID, healed.Metadata.ThreadID)
+	}
+}

@@ -107,7 +107,7 @@ func (p page) command(text string) string {
 		{"{host}", pl.Host, "<instance-id>"},
 		{"{command}", pl.CommandID, "<command-id>"},
 	} {
-		if !safe().MatchString(w.value) || strings.HasPrefix(w.value, "-") {
+		if !safe().MatchString(w.value) || strings.HasPrefix(w.value, "-") || chatWords.Replace(w.value) != w.value {
 			w.value = w.absent
 		}
 		pairs = append(pairs, w.name, w.value)
