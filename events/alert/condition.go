@@ -142,7 +142,7 @@ var conditions = [...]Condition{
 		Means: "Whoever has its private half can log in to these accounts. It may be a colleague's own key; it may be an intruder's.",
 		Steps: []Step{
 			{"Ask whose key {fingerprint} is. If nobody's, remove its line on {host} by hand: Keytrail never touches foreign keys.", `aws ssm start-session --region {region} --target {host}`},
-			{"If it is wanted, write an exception with an owner, a reason and an expiry, as the runbook shows.", ""},
+			{"If it is wanted, make sure that somebody owns it: every report names it until it is gone.", ""},
 		},
 	},
 	{
@@ -178,17 +178,18 @@ var conditions = [...]Condition{
 		What:  "The rotation of {secret} failed in {step}.",
 		Means: "The key from before is still the live one, and logins go on. Some hosts may already trust the new key as well.",
 		Steps: []Step{
-			{"Mend what stood in the way, then rotate again. Secrets Manager also tries again by itself.", rotate},
+			{"Mend what stood in the way. Secrets Manager tries again by itself while the rotation window is open; this asks for it now.", rotate},
 			{"Or give the new key up, and take it away where it already is.", abandon},
 		},
 	},
 	{
 		ID: RotationAbandoned, Severity: High, Title: "rotation abandoned",
 		What:  "Secrets Manager gave the rotation of {secret} up.",
-		Means: "The key from before is still the live one, and logins go on. Secrets Manager will not try again before the next date of its schedule.",
+		Means: "The key from before is still the live one, and logins go on. Mostly somebody put a new value while it ran: whoever did knows the private key of that value.",
 		Steps: []Step{
-			{"Take the new key away where it already is.", abandon},
-			{"Once the cause is mended, rotate.", rotate},
+			{"See which version is current now, and who made it.", describe},
+			{"Take the abandoned key away where it already is.", abandon},
+			{"Then rotate.", rotate},
 		},
 	},
 	{
@@ -216,7 +217,7 @@ var conditions = [...]Condition{
 		Means: "It may hang, or its last event got lost. What the hosts trust was looked at; if that is not as it should be, another alert says so.",
 		Steps: []Step{
 			{"See which version has AWSPENDING and which AWSCURRENT.", describe},
-			{"If they differ, rotate again: Secrets Manager goes on with the same version.", rotate},
+			{"If they differ, ask again: Secrets Manager then goes on with that rotation.", rotate},
 		},
 	},
 	{
