@@ -19,6 +19,9 @@ type Rules struct {
 	Topics []Topic       // where messages go
 }
 
+// ErrSighting: the sighting is not whole, or names a condition that is none. No retry mends it.
+var ErrSighting = errors.New("nobody can be told of this sighting")
+
 // ErrDamaged: what is kept of a secret's alerts cannot be read. It is left as it is.
 var ErrDamaged = errors.New("the alert state is damaged")
 
@@ -69,6 +72,9 @@ const (
 // that wait are published first. A message is published at least once, and again only if a process ended,
 // or lost its claim, between the publishing and the commit; it has the same id then.
 func (d *Desk) Tell(ctx context.Context, s Sighting) (Result, error) {
+	if err := s.check(); err != nil {
+		return Result{}, err
+	}
 	t := turn{desk: d, key: keyOf(s.Secret.ARN), holder: rand.Text(), sighting: s}
 	result, err := t.run(ctx)
 	if err != nil {

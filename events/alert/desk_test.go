@@ -331,3 +331,20 @@ func TestMutedConditionsAreKeptAndNotSaid(t *testing.T) {
 		t.Errorf("%+v, %v, heard %q", result, err, c.heard)
 	}
 }
+
+func TestASightingThatNobodyCanBeToldOfIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*Sighting){
+		"no secret":             func(s *Sighting) { s.Secret = Secret{} },
+		"no time":               func(s *Sighting) { s.At = time.Time{} },
+		"an unknown condition":  func(s *Sighting) { s.Problems[0].Condition = "drift" },
+		"an unknown look":       func(s *Sighting) { s.Looked = []ID{"all"} },
+		"about what is unknown": func(s *Sighting) { s.Problems[0].About = "drift" },
+	} {
+		s, look := newShelf(), drift(noon, "a")
+		spoil(&look)
+		if _, err := newDesk(s, &crowd{}, rules).Tell(t.Context(), look); !errors.Is(err, ErrSighting) || s.writes > 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

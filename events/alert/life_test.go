@@ -97,6 +97,15 @@ func TestAnEventOfOneProblemEndsNoOther(t *testing.T) {
 	}
 }
 
+func TestASightingFromTheFutureHidesNoLaterOne(t *testing.T) {
+	t.Parallel()
+	r := record{}.observe(drift(noon.AddDate(1, 0, 0), "a"), noon, rules)
+	r = r.observe(drift(noon.Add(time.Minute)), noon.Add(time.Minute), rules)
+	if len(r.Unsaid) != 2 || r.Unsaid[1].Status != Resolved || r.open() != 0 {
+		t.Errorf("%d messages, %d open", len(r.Unsaid), r.open())
+	}
+}
+
 func TestARecordForgetsWhatIsLongOver(t *testing.T) {
 	t.Parallel()
 	later := noon.Add(2 * remember)

@@ -32,7 +32,7 @@ type claim struct {
 	Until  time.Time `json:"until"`
 }
 
-// by says that somebody else has the claim.
+// other says that somebody else has the claim.
 func (c claim) other(holder string, now time.Time) bool {
 	return c.Holder != "" && c.Holder != holder && now.Before(c.Until)
 }
@@ -40,14 +40,14 @@ func (c claim) other(holder string, now time.Time) bool {
 // observe returns the record after a sighting, with the messages that follow from it among Unsaid. The
 // same sighting again changes nothing. r is not changed.
 func (r record) observe(s Sighting, now time.Time, rules Rules) record {
+	if s.At.After(now) { // a clock that is ahead must not make later news look old
+		s.At = now
+	}
 	r.Schema, r.Secret = schema, s.Secret
 	r.Looked, r.Alerts, r.Unsaid = cloned(r.Looked), cloned(r.Alerts), slices.Clone(r.Unsaid)
 	present := map[string]bool{}
 	for _, p := range s.Problems {
-		c, ok := Lookup(p.Condition)
-		if !ok {
-			continue
-		}
+		c, _ := Lookup(p.Condition)
 		id := identify(s.Secret.ARN, p.Condition, p.Scope)
 		present[id] = true
 		if !c.Once && !s.At.After(r.Looked[p.Condition]) {
@@ -61,13 +61,13 @@ func (r record) observe(s Sighting, now time.Time, rules Rules) record {
 		r.step(id, l, c, &p, s.At, now, rules)
 	}
 	for _, condition := range s.Looked {
-		if c, ok := Lookup(condition); !ok || c.Once || !s.At.After(r.Looked[condition]) {
+		c, _ := Lookup(condition)
+		if c.Once || !s.At.After(r.Looked[condition]) {
 			continue
 		}
 		r.Looked[condition] = s.At
 		for _, id := range slices.Sorted(maps.Keys(r.Alerts)) {
 			if l := r.Alerts[id]; l.Condition == condition && !present[id] {
-				c, _ := Lookup(condition)
 				r.step(id, l, c, nil, s.At, now, rules)
 			}
 		}

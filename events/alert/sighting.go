@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,6 +37,30 @@ type Sighting struct {
 	// problem alone looks at nothing; a sweep does not look at what only events tell.
 	Looked   []ID
 	Problems []Problem
+}
+
+// check refuses what nobody could be told of.
+func (s Sighting) check() error {
+	var errs []error
+	if s.Secret.ARN == "" || s.Secret.Name == "" || s.At.IsZero() {
+		errs = append(errs, errors.New("it lacks the secret's ARN or name, or its time"))
+	}
+	named := slices.Clone(s.Looked)
+	for _, p := range s.Problems {
+		named = append(named, p.Condition)
+		if p.About != "" {
+			named = append(named, p.About)
+		}
+	}
+	for _, id := range named {
+		if _, ok := Lookup(id); !ok {
+			errs = append(errs, fmt.Errorf("no condition is named %q", id))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("%w: %w", ErrSighting, err)
+	}
+	return nil
 }
 
 // Problem is one condition that holds. Every text may come from outside and is cleaned where it is shown.
