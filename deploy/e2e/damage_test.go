@@ -10,7 +10,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/keytrail/keytrail/deploy/lab/host"
 	"github.com/keytrail/keytrail/deploy/lab/wire"
@@ -197,9 +196,7 @@ func TestASecretMadeAgainUnderItsOldNameIsAnotherSecret(t *testing.T) {
 	gone := w.secret(keytrail, "fleet", "")
 	gone.mustRotate()
 	left := gone.key(current)
-	if _, err := w.secrets.DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{SecretId: &gone.arn, ForceDeleteWithoutRecovery: aws.Bool(true)}); err != nil {
-		t.Fatal(err)
-	}
+	gone.delete()
 	s := w.secret(keytrail, "fleet", "")
 	if s.arn == gone.arn {
 		t.Fatal("it has the ARN of the one that was deleted")

@@ -553,6 +553,15 @@ func (s secret) put(value string, labels ...string) (version string) {
 	return aws.ToString(out.VersionId)
 }
 
+// delete deletes the secret, beyond recovery.
+func (s secret) delete() {
+	s.t.Helper()
+	_, err := s.secrets.DeleteSecret(s.t.Context(), &secretsmanager.DeleteSecretInput{SecretId: &s.arn, ForceDeleteWithoutRecovery: aws.Bool(true)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // key returns the key pair of the version that has a label.
 func (s secret) key(label string) key {
 	s.t.Helper()

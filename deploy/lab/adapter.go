@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
+	"github.com/keytrail/keytrail/deploy/lab/ec2"
 	"github.com/keytrail/keytrail/deploy/lab/host"
 	"github.com/keytrail/keytrail/deploy/lab/iam"
 	"github.com/keytrail/keytrail/deploy/lab/lambda"
@@ -62,6 +64,23 @@ func (l *Lab) nodes() []ssm.Node {
 	list := make([]ssm.Node, len(hosts))
 	for i, h := range hosts {
 		list[i] = node{h}
+	}
+	return list
+}
+
+// instances returns the hosts that are EC2 instances, as EC2 sees them.
+func (l *Lab) instances() []ec2.Instance {
+	var list []ec2.Instance
+	for _, h := range l.Hosts() {
+		if !strings.HasPrefix(h.ID(), "i-") {
+			continue
+		}
+		i := h.Info()
+		state := "running"
+		if i.State == host.Stopped {
+			state = "stopped"
+		}
+		list = append(list, ec2.Instance{ID: h.ID(), State: state, Tags: i.Tags})
 	}
 	return list
 }

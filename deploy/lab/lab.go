@@ -26,6 +26,7 @@ import (
 
 	"github.com/keytrail/keytrail/deploy/lab/cloudformation"
 	"github.com/keytrail/keytrail/deploy/lab/cloudtrail"
+	"github.com/keytrail/keytrail/deploy/lab/ec2"
 	"github.com/keytrail/keytrail/deploy/lab/events"
 	"github.com/keytrail/keytrail/deploy/lab/host"
 	"github.com/keytrail/keytrail/deploy/lab/iam"
@@ -238,6 +239,7 @@ func (l *Lab) serve(listener net.Listener) error {
 	}
 	l.iam.HandleIn(l.front)
 	l.front.HandleHTTP("s3", store)
+	l.front.HandleHTTP("ec2", ec2.Handler(l.instances))
 	l.front.Handle("secretsmanager", l.secrets)
 	l.front.Handle("ssm", l.ssm)
 	l.front.HandleHTTP("lambda", l.lambda.Handler())

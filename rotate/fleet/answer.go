@@ -18,6 +18,18 @@ type Answer struct {
 	HostKeys []sshkey.Fingerprint // of sshd's own keys
 }
 
+// SeenKey is one line of a key file that the order's lists do not name, or that has options.
+type SeenKey struct {
+	Path        string
+	Line        int
+	Type        string // as ssh-keygen has it: ED25519, RSA
+	Fingerprint sshkey.Fingerprint
+	// Options are letters: c a forced command, f bound to clients, a a certificate authority, p
+	// principals, e expired, o others, x what sshd does not take.
+	Options string
+	Comment string // as the file has it, cut and with _ for what is not plain
+}
+
 // UserAnswer is what a host said of one account.
 type UserAnswer struct {
 	User   string
@@ -34,6 +46,9 @@ type UserAnswer struct {
 	// Ways are other ways into the account: k an AuthorizedKeysCommand, c TrustedUserCAKeys,
 	// l a cert-authority line.
 	Ways string
+	// Keys are those of line 2, and Omitted how many more there are.
+	Keys    []SeenKey
+	Omitted int
 }
 
 // Presence says whether a key stands in a file that sshd reads for the account.
@@ -133,15 +148,23 @@ func Decode(stdout string, o Order, host string) (Answer, error) {
 		}
 		return Answer{}, fmt.Errorf("the host refused the order: %s", why)
 	}
+	var d detail
+	second, _, _ := strings.Cut(rest, "\n")
+	whole := decodeLine(second, &d) == nil && d.Nonce == o.Nonce && d.End == o.Nonce
+	if (s.More || o.Detail && s.Detail) && !whole {
+		return Answer{}, ErrDetail
+	}
 	if s.More {
-		second, _, _ := strings.Cut(rest, "\n")
-		var d detail
-		if decodeLine(second, &d) != nil || d.End != o.Nonce {
-			return Answer{}, ErrDetail
-		}
 		s.Users = d.Users
 	}
-	return s.answer(o)
+	a, err := s.answer(o)
+	if err != nil {
+		return Answer{}, err
+	}
+	if whole && s.Detail {
+		d.keys(&a)
+	}
+	return a, nil
 }
 
 // summary is line 1.
@@ -151,14 +174,54 @@ type summary struct {
 	Code                string
 	Listen, HostKeys    []string
 	Users               []userLine
-	More                bool
+	More, Detail        bool
 	End                 string
 }
 
-// detail is line 2, as far as it is read here.
+// detail is line 2.
 type detail struct {
+	Nonce string
 	Users []userLine
-	End   string
+	Files []struct {
+		User  string
+		Files []struct{ Path string }
+		Keys  []struct {
+			File, Line       int
+			Type, Print      string
+			Options, Comment string
+		}
+		Omitted int
+	}
+	End string
+}
+
+// keys gives the users of an answer their keys. What has not the form of the script's own words is
+// counted as omitted: whoever wrote the file may have made the script say it.
+func (d detail) keys(a *Answer) {
+	for i := range a.Users {
+		u := &a.Users[i]
+		for _, f := range d.Files {
+			if f.User != u.User {
+				continue
+			}
+			u.Omitted += max(0, f.Omitted)
+			for _, k := range f.Keys {
+				fp, err := sshkey.ParseFingerprint("SHA256:" + k.Print)
+				if err != nil || k.File < 1 || k.File > len(f.Files) || !plain(k.Type+k.Options+k.Comment+f.Files[k.File-1].Path) {
+					u.Omitted++
+					continue
+				}
+				u.Keys = append(u.Keys, SeenKey{f.Files[k.File-1].Path, k.Line, k.Type, fp, k.Options, k.Comment})
+			}
+		}
+	}
+}
+
+// plain reports whether a text has only the characters that the script lets through.
+func plain(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("/._@+,:=~%-", r)
+	})
 }
 
 type userLine struct {

@@ -283,6 +283,7 @@ func Observe(n Node, order Order, stdout string) (Observations, error) {
 				o.Remaining = append(o.Remaining, order.Retire[i])
 			}
 		}
+		o.Keys, o.Omitted, o.Ways = u.Keys, u.Omitted, u.Ways
 		o.Sockets, o.HostKeys = sockets(answer.Listen, n.Address), answer.HostKeys
 		out = append(out, o)
 	}

@@ -42,6 +42,9 @@ type Order struct {
 	Retire, Known []sshkey.Fingerprint
 	// AllowRoot lets users with uid 0 be managed.
 	AllowRoot bool
+	// Detail asks for the keys that are foreign or have options, which is one call more for each host
+	// that has any.
+	Detail bool
 	// Generation grows with each apply of a scope, in milliseconds since 1970. A host refuses an apply
 	// that is older than the last one it followed. Where it is 0, [Fleet.Run] takes the time.
 	Generation int64

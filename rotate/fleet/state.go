@@ -27,6 +27,12 @@ const (
 	Unverifiable State = "unverifiable"
 	// Unreachable: offline, not delivered, or no answer in time.
 	Unreachable State = "unreachable"
+	// Forged: all is as wanted, and a key that is nobody's carries our marker. Only an auditor says so.
+	Forged State = "forged"
+	// Stopped: an EC2 instance that does not run.
+	Stopped State = "stopped"
+	// Unmanaged: an EC2 instance with the tags that Systems Manager does not know.
+	Unmanaged State = "unmanaged"
 	// Unsupported: not a platform with an authorized_keys file that we manage (Windows).
 	Unsupported State = "unsupported"
 )
@@ -46,6 +52,11 @@ type Observation struct {
 	// or may be.
 	Clean     bool
 	Remaining []sshkey.Fingerprint
+	// Keys are those that are foreign or have options, where the order asked for detail, and Omitted how
+	// many more there are. Ways are other ways into the account, see [UserAnswer].
+	Keys    []SeenKey
+	Omitted int
+	Ways    string
 
 	// For the ssh proof: where sshd listens and which host keys it has, by the host's own word.
 	Sockets  []string // host:port

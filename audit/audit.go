@@ -1,0 +1,232 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/keytrail/keytrail/rotate/fleet"
+	"github.com/keytrail/keytrail/rotate/register"
+	"github.com/keytrail/keytrail/rotate/sshkey"
+	"github.com/keytrail/keytrail/rotate/trust"
+	"github.com/keytrail/keytrail/rotate/wanted"
+)
+
+// Config is what an auditor is told of the stack; it must be what rotate is told.
+type Config struct {
+	Limits    wanted.Limits
+	AllowRoot bool
+	Grace     time.Duration
+}
+
+// instances tells of EC2 instances what Systems Manager does not. *EC2 is one.
+type instances interface {
+	Tagged(context.Context, fleet.Target) ([]Instance, error)
+	Terminated(context.Context, []fleet.InstanceID) ([]fleet.InstanceID, error)
+}
+
+// Auditor verifies secrets. Make it with New.
+type Auditor struct {
+	config    Config
+	secrets   secrets
+	register  *register.Register
+	fleet     *fleet.Fleet
+	instances instances
+}
+
+// New returns an Auditor that reads through the given clients. The fleet's inspect document is the only
+// one that it sends.
+func New(config Config, secretsManager *secretsmanager.Client, reg *register.Register, hosts *fleet.Fleet, instances instances) *Auditor {
+	return &Auditor{config, secrets{secretsManager}, reg, hosts, instances}
+}
+
+// Verify asks every host that a secret concerns what it trusts: those of its fleet, EC2 instances that
+// have the tags of its target, and those that the register says had its keys once. Hosts that cannot be
+// asked are in the verdict, not in the error. The error says that the verdict could not be made at all.
+func (a *Auditor) Verify(ctx context.Context, secretID string) (Verdict, error) {
+	s, err := a.secrets.describe(ctx, secretID)
+	if err != nil {
+		return Verdict{}, err
+	}
+	subject, err := a.config.Limits.Subject(s.ARN, s.Name, s.Tags)
+	if err != nil {
+		return Verdict{}, fmt.Errorf("verify %s: %w", s.Name, err)
+	}
+	k, err := wanted.Read(ctx, a.secrets.client, a.register, subject)
+	if err != nil {
+		return Verdict{}, fmt.Errorf("verify %s: %w", s.Name, err)
+	}
+	q, err := k.Question(ctx, a.secrets.client, a.register, a.config.Grace)
+	if err != nil {
+		return Verdict{}, fmt.Errorf("verify %s: %w", s.Name, err)
+	}
+	v := verdictOf(k, trust.Decide(q))
+	if why, ok := s.Tags[wanted.TagHold]; ok {
+		v.Held = &why
+	}
+	if err := a.inspect(ctx, k, q, &v); err != nil {
+		return Verdict{}, fmt.Errorf("verify %s: %w", s.Name, err)
+	}
+	v.sort()
+	return v, nil
+}
+
+// VerifyGone asks the hosts of a secret that Secrets Manager does not have any more: all of its keys are
+// retired.
+func (a *Auditor) VerifyGone(ctx context.Context, arn string) (Verdict, error) {
+	history, err := a.register.Read(ctx, arn)
+	if err != nil {
+		return Verdict{}, err
+	}
+	k := wanted.Knowledge{Subject: wanted.Subject{ARN: arn, Name: nameOf(arn)}, At: time.Now(), History: history}
+	q, err := k.Question(ctx, a.secrets.client, a.register, a.config.Grace)
+	if err != nil {
+		return Verdict{}, err
+	}
+	q.Secret.Gone = true
+	v := verdictOf(k, trust.Decide(q))
+	v.Gone = true
+	if err := a.inspect(ctx, k, q, &v); err != nil {
+		return Verdict{}, fmt.Errorf("verify %s: %w", arn, err)
+	}
+	v.sort()
+	return v, nil
+}
+
+// verdictOf is what can be said before any host is asked.
+func verdictOf(k wanted.Knowledge, d trust.Decision) Verdict {
+	v := Verdict{SecretARN: k.Subject.ARN, SecretName: k.Subject.Name, At: k.At, Version: d.Current, Unregistered: d.Unregistered}
+	for _, part := range []struct {
+		standing string
+		keys     []trust.Key
+	}{{"live", d.Live}, {"pending", d.Pending}, {"retired", d.Retired}} {
+		for _, key := range part.keys {
+			v.Keys = append(v.Keys, Key{key.Fingerprint, key.Version, part.standing, key.Reason})
+			if key.Reason == trust.Current {
+				v.Fingerprint = key.Fingerprint
+			}
+		}
+	}
+	return v
+}
+
+// inspect asks the hosts and adds their places to the verdict.
+func (a *Auditor) inspect(ctx context.Context, k wanted.Knowledge, q trust.Question, v *Verdict) error {
+	var nodes []fleet.Node
+	var err error
+	if len(k.Subject.Target) > 0 { // a secret that is gone has no fleet any more
+		if nodes, err = a.fleet.Nodes(ctx, k.Subject.Target); err != nil {
+			return err
+		}
+		missing, err := a.unmanaged(ctx, k.Subject, nodes)
+		if err != nil {
+			return err
+		}
+		v.Places = append(v.Places, missing...)
+	}
+	told, err := a.ask(ctx, k, k.InFleet(q, nodes, k.Subject.Users)...)
+	if err != nil {
+		return err
+	}
+	v.Places = append(v.Places, places(told, false)...)
+
+	strays := k.Strays(q, nodes)
+	if len(strays) == 0 {
+		return nil
+	}
+	bounded, err := a.fleet.Nodes(ctx, fleet.Target{a.config.Limits.Boundary})
+	if err != nil {
+		return err
+	}
+	jobs, lost := k.Outside(q, strays, bounded, a.config.Limits.Users)
+	if told, err = a.ask(ctx, k, jobs...); err != nil {
+		return err
+	}
+	if lost, err = a.stillThere(ctx, lost); err != nil {
+		return err
+	}
+	v.Places = append(v.Places, places(append(told, lost...), true)...)
+	return nil
+}
+
+// ask gives hosts their inspect orders. A command that could not be sent leaves its hosts unreachable,
+// with the reason: that is for the verdict to tell. Only when none could be sent is it an error.
+func (a *Auditor) ask(ctx context.Context, k wanted.Knowledge, jobs ...wanted.Job) (fleet.Observations, error) {
+	var all fleet.Observations
+	var errs []error
+	for _, j := range jobs {
+		told, err := a.fleet.Run(ctx, j.Nodes, fleet.Order{
+			Action: fleet.Inspect, Scope: fleet.Scope(k.Subject.ARN), Users: j.Users, Detail: true,
+			Install: j.Plan.Install, Retire: j.Plan.Retire, Known: j.Plan.Known, AllowRoot: a.config.AllowRoot,
+		})
+		all, errs = append(all, told...), append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil && all.Count()[fleet.Unreachable] == len(all) {
+		return nil, err
+	}
+	return all, nil
+}
+
+// unmanaged returns the EC2 instances of a target that Systems Manager does not know.
+func (a *Auditor) unmanaged(ctx context.Context, s wanted.Subject, nodes []fleet.Node) ([]Place, error) {
+	list, err := a.instances.Tagged(ctx, s.Target)
+	if err != nil {
+		return nil, err
+	}
+	var out []Place
+	for _, i := range list {
+		if slices.ContainsFunc(nodes, func(n fleet.Node) bool { return n.ID == i.ID }) {
+			continue
+		}
+		state, reason := fleet.Unmanaged, "the instance runs, but Systems Manager does not know it: is the agent installed, and may its role register"
+		if !i.Running {
+			state, reason = fleet.Stopped, "the instance does not run; it is looked at when it does"
+		}
+		for _, u := range s.Users {
+			out = append(out, Place{Host: i.ID, User: u, State: state, Reason: reason})
+		}
+	}
+	return out, nil
+}
+
+// stillThere drops the EC2 instances that are terminated: nobody logs in to them any more.
+func (a *Auditor) stillThere(ctx context.Context, lost fleet.Observations) (fleet.Observations, error) {
+	var ids []fleet.InstanceID
+	for _, o := range lost {
+		if o.State == fleet.Unreachable {
+			ids = append(ids, o.Host)
+		}
+	}
+	if len(ids) == 0 {
+		return lost, nil
+	}
+	gone, err := a.instances.Terminated(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(lost, func(o fleet.Observation) bool { return slices.Contains(gone, o.Host) }), nil
+}
+
+// places turns what hosts told into places of the verdict.
+func places(told fleet.Observations, stray bool) []Place {
+	out := make([]Place, len(told))
+	for i, o := range told {
+		p := Place{Host: o.Host, User: o.User, State: o.State, Reason: o.Reason, CommandID: o.CommandID, Stray: stray,
+			Retired: o.Remaining, Ways: o.Ways}
+		var listed []sshkey.Fingerprint
+		for _, key := range o.Keys {
+			listed = append(listed, key.Fingerprint)
+			p.Foreign = append(p.Foreign, key)
+		}
+		p.Unlisted = max(0, o.Foreign-len(listed))
+		if o.State == fleet.OK && o.Forged > 0 {
+			p.State, p.Reason = fleet.Forged, "a key that was never made here carries our marker"
+		}
+		out[i] = p
+	}
+	return out
+}
