@@ -22,7 +22,7 @@ lab: build ## keep an AWS-compatible lab running here; LABFLAGS=--help explains 
 	@$(BUILD)/lab --tools $(BUILD)/hosttools --trust $(SCRIPT) $(LABFLAGS)
 
 test: ## run all tests
-	$(GO) test -timeout 40m ./...
+	$(GO) test -p 1 -timeout 40m ./...
 
 lint: ## gofmt, vet, staticcheck, and shellcheck where it is installed
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }

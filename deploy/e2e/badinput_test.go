@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"errors"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/keytrail/keytrail/deploy/lab"
 	"github.com/keytrail/keytrail/deploy/lab/host"
-	"github.com/keytrail/keytrail/deploy/lab/iam"
 	"github.com/keytrail/keytrail/deploy/lab/ssm"
 )
 
@@ -20,13 +20,14 @@ import (
 // commands to one host.
 func mayNotSendTo(t *testing.T, w *world, id string) {
 	t.Helper()
-	err := w.IAM().PutRole(iam.Role{
-		Name:             keytrail + "-role",
-		AssumeRolePolicy: json.RawMessage(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}}`),
-		Inline: map[string]json.RawMessage{"rotate": json.RawMessage(`{"Version":"2012-10-17","Statement":[
-			{"Effect":"Allow","Action":"*","Resource":"*"},
-			{"Effect":"Deny","Action":"ssm:SendCommand","Resource":"arn:aws:ec2:*:*:instance/` + id + `"}]}`)},
-	})
+	f, _ := w.Lambda().Function(keytrail)
+	role, ok := w.IAM().Role(path.Base(f.Role))
+	if !ok {
+		t.Fatalf("the function has no role: %+v", f)
+	}
+	role.Inline["deny"] = json.RawMessage(`{"Version":"2012-10-17","Statement":[
+		{"Effect":"Deny","Action":"ssm:SendCommand","Resource":"arn:aws:ec2:*:*:instance/` + id + `"}]}`)
+	err := w.IAM().PutRole(role)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,8 +63,8 @@ func TestARequestThatMakesNoSenseIsRefusedAndNamed(t *testing.T) {
 		"unknown step":           {map[string]string{"Step": "create_secret", "SecretId": s.arn, "ClientRequestToken": version}, []string{"create_secret", "createSecret, setSecret, testSecret or finishSecret"}},
 		"no step":                {map[string]string{"SecretId": s.arn, "ClientRequestToken": version}, []string{"Step"}},
 		"no members at all":      {map[string]string{}, []string{"Step", "SecretId", "ClientRequestToken"}},
-		"an action from nowhere": {map[string]string{"Action": "reconcile", "SecretId": s.arn}, []string{"Step"}},
-		"no such secret":         {map[string]string{"Step": "setSecret", "SecretId": s.arn + "x", "ClientRequestToken": version}, []string{s.arn + "x", "does not exist"}},
+		"an action from nowhere": {map[string]string{"Action": "reconcile", "SecretId": s.arn}, []string{"alias reconcile"}},
+		"no such secret":         {map[string]string{"Step": "setSecret", "SecretId": s.arn + "x", "ClientRequestToken": version}, []string{s.arn + "x", "not authorized", "DescribeSecret"}},
 		"rotation is off":        {map[string]string{"Step": "setSecret", "SecretId": off.arn, "ClientRequestToken": offVersion}, []string{"turned off", "off", "rotate-secret"}},
 		"no such version":        {map[string]string{"Step": "setSecret", "SecretId": s.arn, "ClientRequestToken": strings.Repeat("0", 36)}, []string{strings.Repeat("0", 36), "no version"}},
 		"not pending":            {map[string]string{"Step": "setSecret", "SecretId": s.arn, "ClientRequestToken": unlabelled}, []string{unlabelled, "AWSPENDING"}},
@@ -140,7 +141,7 @@ func TestABadConfigurationIsNamedAllAtOnce(t *testing.T) {
 		},
 		"nothing at all":    {[]string{"USERNAME=", "TAGNAME=", "TAGVALUE="}, []string{"USERNAME", "TAGNAME", "TAGVALUE"}},
 		"empty tag value":   {[]string{"TAGVALUE="}, []string{"TAGVALUE", "empty"}},
-		"grace without end": {[]string{"KEYTRAIL_GRACE=24h"}, []string{"KEYTRAIL_GRACE", "24h"}},
+		"grace without end": {[]string{"KEYTRAIL_GRACE=24h"}, []string{"KEYTRAIL_GRACE", "KEYTRAIL_BUCKET"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -330,7 +331,7 @@ func TestTheSSHProofBelievesNoStranger(t *testing.T) {
 			if err := w.Hosts()[1].Change(row.change); err != nil {
 				t.Fatal(err)
 			}
-			w.hurry(keytrail, proof)
+			w.hurry(keytrail, proof, "TIMEOUT=20s")
 			if err := says(s.step("testSecret", version), append(row.words, "testSecret", "1 of 2", node(2).ID)...); err != nil {
 				t.Error(err)
 			}
