@@ -35,7 +35,7 @@ var raceRows = []row{
 }
 
 // poll is how often a racer looks whether its moment has come. No verdict depends on it.
-const poll = 100 * time.Microsecond
+const poll = time.Millisecond
 
 // moments of an edit, by what stands beside the key file.
 var moments = []struct {
