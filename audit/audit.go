@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -44,6 +45,24 @@ func New(config Config, secretsManager *secretsmanager.Client, reg *register.Reg
 	return &Auditor{config, secrets{secretsManager}, reg, hosts, instances}
 }
 
+// Describe reads what Secrets Manager says of a secret, by ARN or name. wanted.ErrGone when there is none.
+func (a *Auditor) Describe(ctx context.Context, secretID string) (Secret, error) {
+	return a.secrets.describe(ctx, secretID)
+}
+
+// Secrets lists all secrets of the account and Region, deleted ones that can be restored included. What a
+// list says of a secret may be some seconds old.
+func (a *Auditor) Secrets(ctx context.Context) ([]Secret, error) { return a.secrets.list(ctx) }
+
+// Registered returns the ARNs of the secrets that rotate ever registered a key of.
+func (a *Auditor) Registered(ctx context.Context) ([]string, error) {
+	keys, err := a.register.Fingerprints(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Compact(slices.Sorted(maps.Values(keys))), nil
+}
+
 // Verify asks every host that a secret concerns what it trusts: those of its fleet, EC2 instances that
 // have the tags of its target, and those that the register says had its keys once. Hosts that cannot be
 // asked are in the verdict, not in the error. The error says that the verdict could not be made at all.
@@ -82,7 +101,7 @@ func (a *Auditor) VerifyGone(ctx context.Context, arn string) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
-	k := wanted.Knowledge{Subject: wanted.Subject{ARN: arn, Name: nameOf(arn)}, At: time.Now(), History: history}
+	k := wanted.Knowledge{Subject: wanted.Subject{ARN: arn, Name: NameOf(arn)}, At: time.Now(), History: history}
 	q, err := k.Question(ctx, a.secrets.client, a.register, a.config.Grace)
 	if err != nil {
 		return Verdict{}, err
@@ -105,7 +124,7 @@ func verdictOf(k wanted.Knowledge, d trust.Decision) Verdict {
 		keys     []trust.Key
 	}{{"live", d.Live}, {"pending", d.Pending}, {"retired", d.Retired}} {
 		for _, key := range part.keys {
-			v.Keys = append(v.Keys, Key{key.Fingerprint, key.Version, part.standing, key.Reason})
+			v.Keys = append(v.Keys, Key{key.Fingerprint, key.Version, part.standing, key.Reason, madeAt(k, key.Version)})
 			if key.Reason == trust.Current {
 				v.Fingerprint = key.Fingerprint
 			}
@@ -114,10 +133,23 @@ func verdictOf(k wanted.Knowledge, d trust.Decision) Verdict {
 	return v
 }
 
+// madeAt is when the register got a version's key, zero where it does not say.
+func madeAt(k wanted.Knowledge, version string) time.Time {
+	for _, r := range k.History.Trust().Records {
+		if r.Version == version {
+			return r.Created
+		}
+	}
+	return time.Time{}
+}
+
 // inspect asks the hosts and adds their places to the verdict.
 func (a *Auditor) inspect(ctx context.Context, k wanted.Knowledge, q trust.Question, v *Verdict) error {
 	var nodes []fleet.Node
-	var err error
+	managed, err := a.register.Fingerprints(ctx)
+	if err != nil {
+		return err
+	}
 	if len(k.Subject.Target) > 0 { // a secret that is gone has no fleet any more
 		if nodes, err = a.fleet.Nodes(ctx, k.Subject.Target); err != nil {
 			return err
@@ -132,7 +164,7 @@ func (a *Auditor) inspect(ctx context.Context, k wanted.Knowledge, q trust.Quest
 	if err != nil {
 		return err
 	}
-	v.Places = append(v.Places, places(told, false)...)
+	v.Places = append(v.Places, places(told, managed, false)...)
 
 	strays := k.Strays(q, nodes)
 	if len(strays) == 0 {
@@ -149,7 +181,7 @@ func (a *Auditor) inspect(ctx context.Context, k wanted.Knowledge, q trust.Quest
 	if lost, err = a.stillThere(ctx, lost); err != nil {
 		return err
 	}
-	v.Places = append(v.Places, places(append(told, lost...), true)...)
+	v.Places = append(v.Places, places(append(told, lost...), managed, true)...)
 	return nil
 }
 
@@ -211,20 +243,30 @@ func (a *Auditor) stillThere(ctx context.Context, lost fleet.Observations) (flee
 	return slices.DeleteFunc(lost, func(o fleet.Observation) bool { return slices.Contains(gone, o.Host) }), nil
 }
 
-// places turns what hosts told into places of the verdict.
-func places(told fleet.Observations, stray bool) []Place {
+// places turns what hosts told into places of the verdict. managed are the keys of all secrets: a host was
+// told of one secret, and takes the keys of the others for foreign or, by their comments, for forged.
+func places(told fleet.Observations, managed map[sshkey.Fingerprint]string, stray bool) []Place {
 	out := make([]Place, len(told))
 	for i, o := range told {
 		p := Place{Host: o.Host, User: o.User, State: o.State, Reason: o.Reason, CommandID: o.CommandID, Stray: stray,
 			Retired: o.Remaining, Ways: o.Ways}
-		var listed []sshkey.Fingerprint
+		claims := 0
 		for _, key := range o.Keys {
-			listed = append(listed, key.Fingerprint)
-			p.Foreign = append(p.Foreign, key)
+			if managed[key.Fingerprint] == "" {
+				p.Foreign = append(p.Foreign, key)
+			}
+			if key.Forged() {
+				claims++
+			}
 		}
-		p.Unlisted = max(0, o.Foreign-len(listed))
-		if o.State == fleet.OK && o.Forged > 0 {
+		p.Unlisted = o.Omitted
+		forged := slices.ContainsFunc(p.Foreign, fleet.SeenKey.Forged)
+		switch {
+		case p.State != fleet.OK:
+		case forged:
 			p.State, p.Reason = fleet.Forged, "a key that was never made here carries our marker"
+		case o.Forged > claims: // of those that are not listed nobody can tell whose they are
+			p.State, p.Reason = fleet.Forged, "of more keys than the host could list, some carry our marker"
 		}
 		out[i] = p
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +31,16 @@ type Secret struct {
 	KMSKey string
 }
 
+// Version returns the version that carries a label, or "".
+func (s Secret) Version(label string) string {
+	for id, labels := range s.Stages {
+		if slices.Contains(labels, label) {
+			return id
+		}
+	}
+	return ""
+}
+
 // secrets speaks to Secrets Manager in this package's words. It asks for no value.
 type secrets struct{ client *secretsmanager.Client }
 
@@ -41,24 +53,51 @@ func (s secrets) describe(ctx context.Context, id string) (Secret, error) {
 	if err != nil {
 		return Secret{}, fmt.Errorf("describe secret %s: %w", id, err)
 	}
-	secret := Secret{
-		ARN: aws.ToString(out.ARN), Name: aws.ToString(out.Name), Tags: map[string]string{}, Stages: out.VersionIdsToStages,
+	return Secret{
+		ARN: aws.ToString(out.ARN), Name: aws.ToString(out.Name), Tags: tagsOf(out.Tags), Stages: out.VersionIdsToStages,
 		Function: aws.ToString(out.RotationLambdaARN), Rotates: aws.ToBool(out.RotationEnabled),
 		Rotated: aws.ToTime(out.LastRotatedDate), Next: aws.ToTime(out.NextRotationDate), Deleted: aws.ToTime(out.DeletedDate),
 		KMSKey: aws.ToString(out.KmsKeyId),
+	}, nil
+}
+
+// list reads all secrets, by ARN.
+func (s secrets) list(ctx context.Context) ([]Secret, error) {
+	// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html: at most 100 a page.
+	in := &secretsmanager.ListSecretsInput{IncludePlannedDeletion: aws.Bool(true), MaxResults: aws.Int32(100)}
+	var all []Secret
+	for pages := secretsmanager.NewListSecretsPaginator(s.client, in); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list secrets: %w", err)
+		}
+		for _, e := range page.SecretList {
+			all = append(all, Secret{
+				ARN: aws.ToString(e.ARN), Name: aws.ToString(e.Name), Tags: tagsOf(e.Tags), Stages: e.SecretVersionsToStages,
+				Function: aws.ToString(e.RotationLambdaARN), Rotates: aws.ToBool(e.RotationEnabled),
+				Rotated: aws.ToTime(e.LastRotatedDate), Next: aws.ToTime(e.NextRotationDate), Deleted: aws.ToTime(e.DeletedDate),
+				KMSKey: aws.ToString(e.KmsKeyId),
+			})
+		}
 	}
-	for _, t := range out.Tags {
-		secret.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	slices.SortFunc(all, func(x, y Secret) int { return strings.Compare(x.ARN, y.ARN) })
+	return all, nil
+}
+
+func tagsOf(list []types.Tag) map[string]string {
+	tags := map[string]string{}
+	for _, t := range list {
+		tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
-	return secret, nil
+	return tags
 }
 
 // Secrets Manager adds a hyphen and six characters to a name.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
 var nameInARN = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`:secret:(.*)-[A-Za-z0-9]{6}$`) })
 
-// nameOf returns the name in a secret's ARN, or the ARN.
-func nameOf(arn string) string {
+// NameOf returns the name in a secret's ARN, or the ARN.
+func NameOf(arn string) string {
 	if m := nameInARN().FindStringSubmatch(arn); m != nil {
 		return m[1]
 	}

@@ -40,6 +40,7 @@ type Key struct {
 	Version     string             `json:"version"`
 	Standing    string             `json:"standing"` // live, pending or retired
 	Reason      trust.Reason       `json:"reason"`
+	Created     time.Time          `json:"created,omitzero"` // as far as the register says
 }
 
 // Place is one account on one host.
@@ -53,8 +54,8 @@ type Place struct {
 	Stray bool `json:"stray,omitempty"`
 	// Retired are the retired keys that are there, or may be.
 	Retired []sshkey.Fingerprint `json:"retired,omitempty"`
-	// Foreign are keys that are nobody's to manage, as the host tells them, and Unlisted how many more
-	// there are.
+	// Foreign are keys that no secret registered, as the host tells them. Unlisted is how many more keys the
+	// host had to say something about and no room to list.
 	Foreign  []fleet.SeenKey `json:"foreign,omitempty"`
 	Unlisted int             `json:"unlisted,omitempty"`
 	// Ways are other ways into the account: k an AuthorizedKeysCommand, c TrustedUserCAKeys, l a line

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keytrail/keytrail/rotate/environ"
 	"github.com/keytrail/keytrail/rotate/fleet"
 	"github.com/keytrail/keytrail/rotate/register"
 	"github.com/keytrail/keytrail/rotate/sshkey"
@@ -62,97 +63,72 @@ const (
 // ParseConfig reads the configuration through getenv (os.Getenv in the function). The error joins
 // every missing, empty or bad name, so that one look mends them all.
 func ParseConfig(getenv func(string) string) (Config, error) {
-	e := environment{getenv: getenv}
+	e := environ.New(getenv)
 	c := Config{
-		Users:       e.users("USERNAME"),
-		Boundary:    e.boundary("TAGNAME", "TAGVALUE"),
-		KeyType:     parse(&e, "KEYTRAIL_KEY_TYPE", "ed25519", sshkey.ParseType),
-		KeyFormat:   parse(&e, "KEYTRAIL_PRIVATE_KEY_FORMAT", "openssh", sshkey.ParseFormat),
-		Proof:       parse(&e, "KEYTRAIL_LOGIN_PROOF", "host", oneOf(ProofHost, ProofSSH)),
-		MaxOffline:  parse(&e, "KEYTRAIL_MAX_OFFLINE", "0", ParseLimit),
-		MissingUser: parse(&e, "KEYTRAIL_MISSING_USER", "fail", oneOf(MissingUserFail, MissingUserSkip)),
-		AllowRoot:   parse(&e, "KEYTRAIL_ALLOW_ROOT", "false", strictBool),
+		Users:       users(e, "USERNAME"),
+		Boundary:    boundary(e, "TAGNAME", "TAGVALUE"),
+		KeyType:     environ.Parse(e, "KEYTRAIL_KEY_TYPE", "ed25519", sshkey.ParseType),
+		KeyFormat:   environ.Parse(e, "KEYTRAIL_PRIVATE_KEY_FORMAT", "openssh", sshkey.ParseFormat),
+		Proof:       environ.Parse(e, "KEYTRAIL_LOGIN_PROOF", "host", environ.OneOf(ProofHost, ProofSSH)),
+		MaxOffline:  environ.Parse(e, "KEYTRAIL_MAX_OFFLINE", "0", ParseLimit),
+		MissingUser: environ.Parse(e, "KEYTRAIL_MISSING_USER", "fail", environ.OneOf(MissingUserFail, MissingUserSkip)),
+		AllowRoot:   environ.Parse(e, "KEYTRAIL_ALLOW_ROOT", "false", environ.Bool),
 		Fleet: fleet.Config{
-			Apply:            parse(&e, "KEYTRAIL_APPLY_DOCUMENT", fleet.ShellDocument, fleet.ParseDocumentRef),
-			Inspect:          parse(&e, "KEYTRAIL_INSPECT_DOCUMENT", fleet.ShellDocument, fleet.ParseDocumentRef),
-			MaxConcurrency:   parse(&e, "KEYTRAIL_MAX_CONCURRENCY", "50", ParseLimit).Of,
-			MaxErrors:        parse(&e, "KEYTRAIL_MAX_ERRORS", "100%", ParseLimit).Of,
-			DeliveryTimeout:  parse(&e, "KEYTRAIL_DELIVERY_TIMEOUT", "60s", deliveryTimeout),
-			ExecutionTimeout: parse(&e, "KEYTRAIL_EXECUTION_TIMEOUT", "60s", executionTimeout),
+			Apply:            environ.Parse(e, "KEYTRAIL_APPLY_DOCUMENT", fleet.ShellDocument, fleet.ParseDocumentRef),
+			Inspect:          environ.Parse(e, "KEYTRAIL_INSPECT_DOCUMENT", fleet.ShellDocument, fleet.ParseDocumentRef),
+			MaxConcurrency:   environ.Parse(e, "KEYTRAIL_MAX_CONCURRENCY", "50", ParseLimit).Of,
+			MaxErrors:        environ.Parse(e, "KEYTRAIL_MAX_ERRORS", "100%", ParseLimit).Of,
+			DeliveryTimeout:  environ.Parse(e, "KEYTRAIL_DELIVERY_TIMEOUT", "60s", deliveryTimeout),
+			ExecutionTimeout: environ.Parse(e, "KEYTRAIL_EXECUTION_TIMEOUT", "60s", executionTimeout),
 		},
-		Bucket:    parse(&e, "KEYTRAIL_BUCKET", "", bucketName),
-		Retention: parse(&e, "KEYTRAIL_RETENTION", "", register.ParseRetention),
-		Grace:     parse(&e, "KEYTRAIL_GRACE", "0s", atLeastZero),
+		Bucket:    environ.Parse(e, "KEYTRAIL_BUCKET", "", bucketName),
+		Retention: environ.Parse(e, "KEYTRAIL_RETENTION", "", register.ParseRetention),
+		Grace:     environ.Parse(e, "KEYTRAIL_GRACE", "0s", environ.Duration),
 	}
-	sweep := parse(&e, "KEYTRAIL_SWEEP", "0s", atLeastZero)
+	sweep := environ.Parse(e, "KEYTRAIL_SWEEP", "0s", environ.Duration)
 	switch {
 	case c.Grace > 0 && c.Bucket == "":
-		e.fail("KEYTRAIL_GRACE", errors.New("needs KEYTRAIL_BUCKET: when a key was promoted stands in the register alone"))
+		e.Fail("KEYTRAIL_GRACE", errors.New("needs KEYTRAIL_BUCKET: when a key was promoted stands in the register alone"))
 	case c.Grace > 0 && sweep == 0:
-		e.fail("KEYTRAIL_GRACE", errors.New("needs KEYTRAIL_SWEEP, how often every secret is reconciled: nothing else would retire the previous key when the grace is over"))
+		e.Fail("KEYTRAIL_GRACE", errors.New("needs KEYTRAIL_SWEEP, how often every secret is reconciled: nothing else would retire the previous key when the grace is over"))
 	case c.Retention != (register.Retention{}) && c.Bucket == "":
-		e.fail("KEYTRAIL_RETENTION", errors.New("needs KEYTRAIL_BUCKET"))
+		e.Fail("KEYTRAIL_RETENTION", errors.New("needs KEYTRAIL_BUCKET"))
 	}
 	if c.KeyType != "" && c.KeyFormat != "" {
 		if err := sshkey.Check(c.KeyType, c.KeyFormat); err != nil {
-			e.fail("KEYTRAIL_PRIVATE_KEY_FORMAT", err)
+			e.Fail("KEYTRAIL_PRIVATE_KEY_FORMAT", err)
 		}
 	}
-	if len(e.errs) > 0 {
-		return Config{}, fmt.Errorf("read configuration: %w", errors.Join(e.errs...))
+	if err := e.Err(); err != nil {
+		return Config{}, err
 	}
 	return c, nil
 }
 
-// environment collects what is wrong while names are read.
-type environment struct {
-	getenv func(string) string
-	errs   []error
-}
-
-func (e *environment) fail(name string, err error) {
-	e.errs = append(e.errs, fmt.Errorf("%s: %w", name, err))
-}
-
-func (e *environment) users(name string) []string {
-	users, err := wanted.ParseUsers(strings.ReplaceAll(e.getenv(name), ",", " "))
+func users(e *environ.Reader, name string) []string {
+	users, err := wanted.ParseUsers(strings.ReplaceAll(e.Text(name), ",", " "))
 	if err != nil {
-		e.fail(name, err)
+		e.Fail(name, err)
 	}
 	return users
 }
 
-func (e *environment) boundary(name, value string) fleet.Tag {
-	key, val := e.getenv(name), e.getenv(value)
+func boundary(e *environ.Reader, name, value string) fleet.Tag {
+	key, val := e.Text(name), e.Text(value)
 	if key == "" {
-		e.fail(name, errors.New("is required: the key of the tag that bounds the hosts"))
+		e.Fail(name, errors.New("is required: the key of the tag that bounds the hosts"))
 	}
 	if val == "" {
-		e.fail(value, errors.New("is required: an empty value would select hosts by accident"))
+		e.Fail(value, errors.New("is required: an empty value would select hosts by accident"))
 	}
 	if key == "" || val == "" {
 		return fleet.Tag{}
 	}
 	tag, err := fleet.ParseTag(key, val)
 	if err != nil {
-		e.fail(name, err)
+		e.Fail(name, err)
 	}
 	return tag
-}
-
-// parse reads one name, or its default when it is unset, and records what is wrong with it.
-func parse[T any](e *environment, name, def string, parser func(string) (T, error)) T {
-	text := e.getenv(name)
-	if text == "" {
-		text = def
-	}
-	value, err := parser(text)
-	if err != nil {
-		e.fail(name, err)
-		var zero T
-		return zero
-	}
-	return value
 }
 
 // limits are what the stack allows for any secret.
@@ -200,15 +176,6 @@ func boundedDuration(text string, low, high time.Duration) (time.Duration, error
 	return d, nil
 }
 
-// atLeastZero reads a duration. There is no limit: what makes sense depends on how often keys rotate.
-func atLeastZero(text string) (time.Duration, error) {
-	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 {
-		return 0, fmt.Errorf("%q is not a duration such as 24h", text)
-	}
-	return d, nil
-}
-
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 func bucketName(text string) (string, error) {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789.-"
@@ -216,25 +183,4 @@ func bucketName(text string) (string, error) {
 		return "", fmt.Errorf("%q is not the name of an S3 bucket", text)
 	}
 	return text, nil
-}
-
-func strictBool(text string) (bool, error) {
-	switch text {
-	case "true":
-		return true, nil
-	case "false":
-		return false, nil
-	}
-	return false, fmt.Errorf("%q is neither true nor false", text)
-}
-
-func oneOf[T ~string](known ...T) func(string) (T, error) {
-	return func(text string) (T, error) {
-		for _, k := range known {
-			if text == string(k) {
-				return k, nil
-			}
-		}
-		return "", fmt.Errorf("%q is not one of %q", text, known)
-	}
 }

@@ -23,7 +23,7 @@ func (r *Rotator) Handle(ctx context.Context, event json.RawMessage) (*ActionRes
 	if err := json.Unmarshal(event, &kind); err != nil {
 		return nil, permanent(errors.New("read event: it is no JSON object with a Step or an Action"))
 	}
-	ctx, cancel := shortOfDeadline(ctx)
+	ctx, cancel := ShortOfDeadline(ctx)
 	defer cancel()
 	qualifier := qualifierOf(ctx)
 	switch {

@@ -26,9 +26,9 @@ func isPermanent(err error) bool {
 // errDeadline is the cause of a context that ended because the function's time was nearly up.
 var errDeadline = errors.New("stopped short of the function's deadline")
 
-// shortOfDeadline ends the work before Lambda would kill it, so that the error can say what was done
+// ShortOfDeadline ends the work before Lambda would kill it, so that the error can say what was done
 // and what is left: a tenth of the remaining time, at most ten seconds, is kept for that.
-func shortOfDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+func ShortOfDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return ctx, func() {}

@@ -238,7 +238,7 @@ var conditions = [...]Condition{
 		},
 	},
 	{
-		ID: EventMissed, Severity: Medium, Title: "rotation without an event",
+		ID: EventMissed, Severity: Medium, Once: true, Title: "rotation without an event",
 		What:  "{secret} was rotated, and no event told of it.",
 		Means: "The sweep found it and has verified the hosts. If it happens often, CloudTrail or the EventBridge rule is not delivering.",
 		Steps: []Step{

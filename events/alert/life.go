@@ -63,7 +63,7 @@ func (l life) next(c Condition, p *Problem, at, now time.Time, repeat time.Durat
 	changed := false
 	if p != nil {
 		changed = p.digest() != l.Digest
-		l.Digest, l.Problem = p.digest(), *p
+		l.Digest, l.Problem = p.digest(), p.knowing(l)
 	}
 	status := silent
 	switch {

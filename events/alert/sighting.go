@@ -146,6 +146,14 @@ func (p Problem) digest() string {
 	return digest(texts...)
 }
 
+// knowing returns the problem with what an event told of it while the alert has been open: who did it.
+func (p Problem) knowing(l life) Problem {
+	if l.Open && p.EventID == "" && p.Who == (Who{}) {
+		p.EventID, p.EventName, p.EventTime, p.Who = l.Problem.EventID, l.Problem.EventName, l.Problem.EventTime, l.Problem.Who
+	}
+	return p
+}
+
 // hosts counts the hosts among the places.
 func (p Problem) hosts() int {
 	seen := map[string]bool{}

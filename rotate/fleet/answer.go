@@ -30,6 +30,9 @@ type SeenKey struct {
 	Comment string // as the file has it, cut and with _ for what is not plain
 }
 
+// Forged reports whether the line claims to be one of ours.
+func (k SeenKey) Forged() bool { return strings.HasPrefix(k.Comment, "keytrail:") }
+
 // UserAnswer is what a host said of one account.
 type UserAnswer struct {
 	User   string

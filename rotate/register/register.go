@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/keytrail/keytrail/rotate/sshkey"
 )
 
 // ErrConflict: the register holds another fact where this one belongs.
@@ -120,6 +122,23 @@ func (r *Register) Sharing(ctx context.Context, h History) ([]History, error) {
 		}
 	}
 	return sharing, joined(errs)
+}
+
+// Fingerprints returns the keys of all secrets in the register, each with the ARN of a secret that has
+// it. Its error is that of Read: then some may be missing.
+func (r *Register) Fingerprints(ctx context.Context) (map[sshkey.Fingerprint]string, error) {
+	list, err := r.bucket.list(ctx, registerFolder)
+	if err != nil {
+		return nil, joined([]error{err})
+	}
+	facts, errs := r.facts(ctx, slices.DeleteFunc(list, func(o listed) bool { return !holdsKeys(o.key) }))
+	all := map[sshkey.Fingerprint]string{}
+	for _, f := range facts {
+		for _, k := range f.Keys {
+			all[k.Fingerprint()] = f.Secret
+		}
+	}
+	return all, joined(errs)
 }
 
 // read returns the histories of all facts below a prefix.

@@ -1,0 +1,269 @@
+package events
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/keytrail/keytrail/audit"
+	"github.com/keytrail/keytrail/audit/evidence"
+	"github.com/keytrail/keytrail/events/alert"
+)
+
+// journal is what events told of one secret, and what was seen when its hosts were last asked: one S3
+// object, below watch/.
+type journal struct {
+	Schema int          `json:"schema"`
+	Secret alert.Secret `json:"secret"`
+	// Begun is when the secret was first watched. What happened before it, no event could tell.
+	Begun time.Time `json:"begun"`
+	// Rotations are those that events told of, oldest first.
+	Rotations []*rotationSeen `json:"rotations,omitempty"`
+	// Changes are the newest calls of people that changed what holds for the secret, by kind.
+	Changes map[Kind]change `json:"changes,omitempty"`
+	// Verdict is the newest, and Cause the id of the event that asked for it.
+	Verdict *audit.Verdict `json:"verdict,omitempty"`
+	Cause   string         `json:"cause,omitempty"`
+	// Look is who asks the hosts at this moment.
+	Look claim `json:"look,omitzero"`
+}
+
+// rotationSeen is one rotation, or one value that somebody put, as events told of it.
+type rotationSeen struct {
+	Version   string    `json:"version"`
+	Started   time.Time `json:"started,omitzero"`
+	Moved     time.Time `json:"moved,omitzero"` // AWSCURRENT came to it
+	Succeeded time.Time `json:"succeeded,omitzero"`
+	Failed    time.Time `json:"failed,omitzero"`
+	Abandoned time.Time `json:"abandoned,omitzero"`
+	// Missed: a sweep found that it ended well, and no event had told.
+	Missed time.Time `json:"missed,omitzero"`
+	// Of the failure.
+	Step     string `json:"step,omitempty"`
+	Function string `json:"function,omitempty"`
+	Message  string `json:"message,omitempty"`
+	EventID  string `json:"eventId,omitempty"`
+}
+
+// change is one call.
+type change struct {
+	EventID string    `json:"eventId"`
+	At      time.Time `json:"at"`
+	Who     alert.Who `json:"who"`
+}
+
+// claim is one process's right to ask the hosts of a secret, until it ends.
+type claim struct {
+	Holder string    `json:"holder,omitempty"`
+	Until  time.Time `json:"until,omitzero"`
+}
+
+const (
+	journalSchema = 1
+	// Rotations that are kept: months of them, and whatever retries add.
+	maxRotations = 30
+)
+
+// begun is when the rotation is first known to have done anything.
+func (r *rotationSeen) begun() time.Time {
+	for _, at := range []time.Time{r.Started, r.Moved, r.Succeeded, r.Failed, r.Abandoned, r.Missed} {
+		if !at.IsZero() {
+			return at
+		}
+	}
+	return time.Time{}
+}
+
+// failed reports that it failed and that neither a retry nor anything else ended it well since.
+func (r *rotationSeen) failed() bool {
+	return !r.Failed.IsZero() && !r.Failed.Before(r.Started) && r.Succeeded.Before(r.Failed) && r.Missed.Before(r.Failed)
+}
+
+// ended reports that events told how it ended, and that it did not start again.
+func (r *rotationSeen) ended() bool {
+	last := r.Succeeded
+	for _, at := range []time.Time{r.Failed, r.Abandoned, r.Missed} {
+		if at.After(last) {
+			last = at
+		}
+	}
+	return !last.IsZero() && !last.Before(r.Started)
+}
+
+// rotation returns the rotation of a version, a new one if there is none.
+func (j *journal) rotation(version string) *rotationSeen {
+	for _, r := range j.Rotations {
+		if r.Version == version {
+			return r
+		}
+	}
+	r := &rotationSeen{Version: version}
+	j.Rotations = append(j.Rotations, r)
+	return r
+}
+
+// note takes in what an event tells. Events come late, twice and in any order: for each moment the newest
+// counts.
+func (j *journal) note(e Event) {
+	if c, ok := changes[e.Kind]; ok && !e.Refused() && e.At.After(j.Changes[c].At) {
+		if j.Changes == nil {
+			j.Changes = map[Kind]change{}
+		}
+		j.Changes[c] = change{EventID: e.ID, At: e.At, Who: who(e.By)}
+	}
+	var at *time.Time
+	if e.Version == "" {
+		return
+	}
+	switch r := j.rotation(e.Version); e.Kind {
+	case RotationStarted:
+		at = &r.Started
+	case RotationSucceeded:
+		at = &r.Succeeded
+	case RotationAbandoned:
+		at = &r.Abandoned
+	case LabelUpdated:
+		at = &r.Moved
+	case RotationFailed:
+		at = &r.Failed
+		if !e.At.Before(r.Failed) {
+			r.Step, r.Function, r.Message, r.EventID = e.Step, e.Function, e.Message, e.ID
+		}
+	}
+	if at != nil && e.At.After(*at) {
+		*at = e.At
+	}
+	j.Rotations = slices.DeleteFunc(j.Rotations, func(r *rotationSeen) bool { return r.begun().IsZero() })
+	slices.SortStableFunc(j.Rotations, func(a, b *rotationSeen) int { return a.begun().Compare(b.begun()) })
+	j.Rotations = j.Rotations[max(0, len(j.Rotations)-maxRotations):]
+}
+
+// changes are the calls that a state of the secret follows from, by the kind that they are remembered as.
+var changes = map[Kind]Kind{
+	CancelRotateSecret: CancelRotateSecret, RotateSecret: RotateSecret, DeleteSecret: DeleteSecret,
+}
+
+// shares reports whether what was last seen answers an event of a time: the hosts were asked after it. The
+// times of events are whole seconds.
+func (j *journal) shares(at time.Time) bool {
+	return j.Verdict != nil && j.Verdict.At.After(at.Add(time.Second))
+}
+
+// store keeps objects. A write demands the tag that was read, or with an empty tag that there is none;
+// evidence.ErrChanged says that this is not so.
+type store interface {
+	Read(ctx context.Context, key string) (body []byte, tag string, err error)
+	Write(ctx context.Context, key string, body []byte, tag string) (string, error)
+}
+
+// journals keeps one journal for each secret.
+type journals struct{ store store }
+
+func journalKey(arn string) string {
+	sum := sha256.Sum256([]byte(arn))
+	return "watch/" + hex.EncodeToString(sum[:10]) + ".json"
+}
+
+func (s journals) read(ctx context.Context, secret alert.Secret) (journal, string, error) {
+	key := journalKey(secret.ARN)
+	j := journal{Schema: journalSchema, Secret: secret}
+	body, tag, err := s.store.Read(ctx, key)
+	switch {
+	case errors.Is(err, evidence.ErrAbsent):
+		return j, "", nil
+	case err != nil:
+		return j, "", err
+	}
+	if err := json.Unmarshal(body, &j); err != nil {
+		return j, "", fmt.Errorf("read %s: %w", key, err)
+	}
+	if j.Schema != journalSchema {
+		return j, "", fmt.Errorf("read %s: its schema is %d, this release writes %d", key, j.Schema, journalSchema)
+	}
+	return j, tag, nil
+}
+
+// update changes a journal, again and again while others do so too. The change may be asked for more than
+// once, each time about what stands by then.
+func (s journals) update(ctx context.Context, secret alert.Secret, change func(*journal)) (journal, error) {
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		j, tag, err := s.read(ctx, secret)
+		if err != nil {
+			return j, err
+		}
+		before, _ := json.Marshal(j) // it was read from JSON
+		if j.Begun.IsZero() {
+			j.Begun = time.Now().UTC()
+		}
+		j.Secret = secret
+		change(&j)
+		body, err := json.Marshal(j)
+		if err != nil {
+			return j, fmt.Errorf("encode the journal of %s: %w", secret.Name, err)
+		}
+		if tag != "" && string(body) == string(before) {
+			return j, nil
+		}
+		_, err = s.store.Write(ctx, journalKey(secret.ARN), body, tag)
+		if !errors.Is(err, evidence.ErrChanged) {
+			return j, err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return j, err
+		}
+	}
+}
+
+// claimTime is how long one process looks at a secret by itself. One that ended leaves its claim for so
+// long; one that takes longer has another look beside it, which does no harm.
+const claimTime = 2 * time.Minute
+
+// begin claims the next look at a secret, and waits while another process has it. It returns the journal
+// without a claim when that other look answers an event of the given time.
+func (s journals) begin(ctx context.Context, secret alert.Secret, at time.Time) (j journal, holder string, err error) {
+	holder = rand.Text()
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		var shared, busy bool
+		j, err = s.update(ctx, secret, func(j *journal) {
+			now := time.Now().UTC()
+			shared = j.shares(at)
+			busy = j.Look.Holder != "" && j.Look.Holder != holder && now.Before(j.Look.Until)
+			if !shared && !busy {
+				j.Look = claim{holder, now.Add(claimTime)}
+			}
+		})
+		switch {
+		case err != nil:
+			return j, "", err
+		case shared:
+			return j, "", nil
+		case !busy:
+			return j, holder, nil
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return j, "", fmt.Errorf("wait for another look at %s: %w", secret.Name, err)
+		}
+	}
+}
+
+// sleep returns early, with the cause, when the context ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func who(p Principal) alert.Who {
+	return alert.Who{Principal: p.String(), Session: p.Session, Address: p.Address}
+}

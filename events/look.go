@@ -1,0 +1,311 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/keytrail/keytrail/audit"
+	"github.com/keytrail/keytrail/events/alert"
+	"github.com/keytrail/keytrail/rotate"
+	"github.com/keytrail/keytrail/rotate/fleet"
+)
+
+// glance looks at what Secrets Manager says of a secret, and asks no host.
+func (c *Consumer) glance(ctx context.Context, s audit.Secret, gone bool) error {
+	named := alert.Secret{ARN: s.ARN, Name: s.Name}
+	j, _, err := c.journals.read(ctx, named)
+	if err != nil {
+		return err
+	}
+	now := time.Now().UTC()
+	known := situation{config: c.config, secret: s, gone: gone, journal: j, now: now}
+	problems, ids := known.ofSecret()
+	// What hosts showed stands in these alerts as well: they are left to a look at the hosts.
+	whole := func(id alert.ID) bool { return id == alert.RotationFailed || id == alert.RotationBlocked }
+	problems = slices.DeleteFunc(problems, func(p alert.Problem) bool { return whole(p.Condition) })
+	ids = slices.DeleteFunc(ids, whole)
+	_, err = c.desk.Tell(ctx, alert.Sighting{Secret: named, At: now, Looked: ids, Problems: problems})
+	return err
+}
+
+// look asks the hosts of a secret what they trust, has rotate mend what it may mend, and tells people. One
+// look answers all events from before it.
+func (c *Consumer) look(ctx context.Context, s audit.Secret, gone bool, e Event) (outcome string, err error) {
+	named := alert.Secret{ARN: s.ARN, Name: s.Name}
+	j, holder, err := c.journals.begin(ctx, named, e.At)
+	if err != nil {
+		return "", err
+	}
+	if holder == "" {
+		return shared, nil
+	}
+	k := &visit{Consumer: c, known: situation{config: c.config, secret: s, gone: gone, journal: j}, named: named, event: e}
+	if err := k.run(ctx); err != nil {
+		return "", errors.Join(err, k.leave(context.WithoutCancel(ctx), holder))
+	}
+	c.metrics.verdict(k)
+	return looked, k.leave(ctx, holder)
+}
+
+// visit is one look at one secret.
+type visit struct {
+	*Consumer
+	known situation
+	named alert.Secret
+	event Event
+	open  int // alerts
+}
+
+// leave writes down what was seen, and lets others look.
+func (k *visit) leave(ctx context.Context, holder string) error {
+	const most = 10 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	_, err := k.journals.update(ctx, k.named, func(j *journal) {
+		if j.Look.Holder == holder {
+			j.Look = claim{}
+		}
+		if v := k.known.verdict; v != nil && (j.Verdict == nil || v.At.After(j.Verdict.At)) {
+			j.Verdict, j.Cause = v, k.event.ID
+		}
+		for _, m := range k.known.missed() {
+			j.rotation(m.Version).Missed = k.known.now
+		}
+	})
+	return err
+}
+
+func (k *visit) run(ctx context.Context) error {
+	if err := k.abandon(ctx); err != nil {
+		return err
+	}
+	err := k.verify(ctx)
+	if err != nil && k.event.Kind == Check && ctx.Err() == nil {
+		// The schedule comes again by itself. What it could not see, people are told now.
+		return k.blind(ctx, err)
+	}
+	if err != nil {
+		return err
+	}
+	if k.known.graceOver() {
+		// Nothing is wrong yet: the end of the grace is ours to bring about.
+		if _, err := k.reconcile(ctx, rotate.ActionRequest{}); err != nil {
+			k.log.WarnContext(ctx, "grace not ended", "secretArn", k.named.ARN, "error", err.Error())
+		}
+		if err := k.ask(ctx); err != nil {
+			return err
+		}
+	}
+	heal := k.healable()
+	if err := k.tell(ctx, heal != nil); err != nil {
+		return err
+	}
+	if heal == nil {
+		return nil
+	}
+	return k.heal(ctx, heal)
+}
+
+// abandon has rotate retire the key of a rotation that failed: it may be on some hosts. Where that cannot
+// be done now, the hosts show it, and a sweep asks again.
+func (k *visit) abandon(ctx context.Context) error {
+	if k.event.Kind != RotationFailed && k.event.Kind != RotationAbandoned || k.event.Version == "" || k.known.gone {
+		return nil
+	}
+	if _, held := k.known.secret.Tags["keytrail:hold"]; held {
+		return nil
+	}
+	i := slices.IndexFunc(k.known.journal.Rotations, func(r *rotationSeen) bool { return r.Version == k.event.Version })
+	if i < 0 || !k.known.journal.Rotations[i].ended() || k.known.journal.Rotations[i].Succeeded.After(k.event.At) {
+		return nil // it goes on by now
+	}
+	_, err := k.reconcile(ctx, rotate.ActionRequest{Abandoned: k.event.Version})
+	if err != nil {
+		k.log.WarnContext(ctx, "abandoned key not retired", "secretArn", k.named.ARN, "version", k.event.Version, "error", err.Error())
+	}
+	return ctx.Err()
+}
+
+// verify asks the hosts, and after a rotation again while some of them are late and there is time.
+func (k *visit) verify(ctx context.Context) error {
+	patience := time.Now()
+	if k.event.Kind == RotationSucceeded {
+		patience = patience.Add(k.config.Settle)
+	}
+	for pause := 2 * time.Second; ; pause = min(2*pause, 15*time.Second) {
+		if err := k.ask(ctx); err != nil {
+			return err
+		}
+		left := time.Until(patience)
+		if left <= 0 || !late(*k.known.verdict) {
+			return nil
+		}
+		if err := sleep(ctx, min(pause, left)); err != nil {
+			return nil // what was seen so far is told
+		}
+	}
+}
+
+// late reports whether a little time may mend what was seen.
+func late(v audit.Verdict) bool {
+	n := v.Count()
+	return n[fleet.Missing]+n[fleet.Stale]+n[fleet.Unreachable]+n[fleet.Unverifiable] > 0
+}
+
+// ask asks the hosts once, or twice when AWSCURRENT moved meanwhile.
+func (k *visit) ask(ctx context.Context) error {
+	for again := false; ; again = true {
+		v, err := k.ofHosts(ctx)
+		if err != nil {
+			return err
+		}
+		k.known.verdict, k.known.now = &v, time.Now().UTC()
+		if v.Clean() || k.known.gone {
+			return nil
+		}
+		s, err := k.auditor.Describe(ctx, k.named.ARN)
+		if err != nil {
+			return err
+		}
+		moved := s.Version("AWSCURRENT") != v.Version
+		k.known.secret = s
+		if !moved || again {
+			return nil
+		}
+	}
+}
+
+func (k *visit) ofHosts(ctx context.Context) (audit.Verdict, error) {
+	if k.known.gone {
+		return k.auditor.VerifyGone(ctx, k.named.ARN)
+	}
+	return k.auditor.Verify(ctx, k.named.ARN)
+}
+
+// blind tells that the hosts could not be asked.
+func (k *visit) blind(ctx context.Context, why error) error {
+	k.known.now = time.Now().UTC()
+	problems, ids := k.known.ofSecret()
+	problems = append(problems, alert.Problem{Condition: alert.NotVerified, Reason: why.Error()})
+	result, err := k.desk.Tell(ctx, alert.Sighting{Secret: k.named, At: k.known.now, Looked: append(ids, alert.NotVerified), Problems: problems})
+	k.open = result.Open
+	return err
+}
+
+// tell has people told of all that is known. While something is yet to be mended, what became of that is
+// left open.
+func (k *visit) tell(ctx context.Context, mending bool) error {
+	problems, ids := k.known.ofSecret()
+	seen, of := k.known.ofHosts()
+	problems, ids = append(problems, seen...), append(ids, of...)
+	if !mending {
+		ids = append(ids, alert.HealFailed)
+	}
+	for _, m := range k.known.missed() {
+		problems = append(problems, alert.Problem{Condition: alert.EventMissed, Version: m.Version})
+	}
+	if v := k.known.verdict; k.event.Kind == RotationSucceeded && v.Clean() {
+		problems = append(problems, alert.Problem{
+			Condition: alert.RotationSucceeded, Version: v.Version, Fingerprint: string(v.Fingerprint),
+			Seen: v.Coverage().Seen, Expected: v.Coverage().Expected,
+			EventID: k.event.ID, EventName: string(k.event.Kind), EventTime: k.event.At,
+		})
+	}
+	result, err := k.desk.Tell(ctx, alert.Sighting{Secret: k.named, At: k.known.verdict.At, Looked: ids, Problems: problems})
+	k.open = result.Open
+	return err
+}
+
+// healable are the places whose drift may be mended without asking.
+func (k *visit) healable() []audit.Place {
+	v := k.known.verdict
+	if k.config.Heal == HealOff || v.Held != nil || v.Unregistered || v.Gone || k.known.underWay() || !k.known.registered() {
+		return nil
+	}
+	var places []audit.Place
+	for _, p := range v.Places {
+		if p.State == fleet.Missing || p.State == fleet.Stale && k.config.Heal == HealAll {
+			places = append(places, p)
+		}
+	}
+	return places
+}
+
+// heal has rotate bring hosts to what the secret says, tells what came of it in the thread of the drift, and
+// looks again.
+func (k *visit) heal(ctx context.Context, places []audit.Place) error {
+	var ids []fleet.InstanceID
+	about := alert.DriftStale
+	for _, p := range places {
+		ids = append(ids, p.Host)
+		if p.State == fleet.Missing {
+			about = alert.DriftMissing
+		}
+	}
+	result, err := k.reconcile(ctx, rotate.ActionRequest{Hosts: slices.Compact(ids)})
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	if err := k.ask(ctx); err != nil {
+		return err
+	}
+	var mended, left []alert.Place
+	for _, p := range places {
+		now := k.state(p)
+		if now.State == fleet.OK {
+			mended = append(mended, alert.Place{Host: string(p.Host), User: p.User, State: string(fleet.OK), CommandID: commandOf(result, p)})
+		} else {
+			left = append(left, place(now, nil))
+		}
+	}
+	sighting := alert.Sighting{Secret: k.named, At: k.known.verdict.At, Looked: []alert.ID{alert.HealFailed}}
+	if len(mended) > 0 {
+		sighting.Problems = append(sighting.Problems, alert.Problem{Condition: alert.HealDone, About: about, Version: k.known.verdict.Version, Places: mended})
+	}
+	if len(left) > 0 {
+		p := alert.Problem{Condition: alert.HealFailed, About: about, Version: k.known.verdict.Version, Places: left}
+		if err != nil {
+			p.Reason = err.Error()
+		}
+		sighting.Problems = append(sighting.Problems, p)
+	}
+	if _, err := k.desk.Tell(ctx, sighting); err != nil {
+		return err
+	}
+	return k.tell(ctx, true)
+}
+
+// state is what a place was seen as last.
+func (k *visit) state(was audit.Place) audit.Place {
+	for _, p := range k.known.verdict.Places {
+		if p.Host == was.Host && p.User == was.User {
+			return p
+		}
+	}
+	return was
+}
+
+func commandOf(r *rotate.ActionResult, p audit.Place) string {
+	if r == nil {
+		return ""
+	}
+	for _, h := range r.Hosts {
+		if h.Host == p.Host && h.User == p.User {
+			return h.CommandID
+		}
+	}
+	return ""
+}
+
+// reconcile asks rotate for it.
+func (k *visit) reconcile(ctx context.Context, req rotate.ActionRequest) (*rotate.ActionResult, error) {
+	req.Action, req.SecretID = rotate.Reconcile, k.named.ARN
+	result, err := k.rotator.ask(ctx, req)
+	if err != nil {
+		return result, fmt.Errorf("reconcile: %w", err)
+	}
+	return result, nil
+}

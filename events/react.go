@@ -1,0 +1,160 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keytrail/keytrail/audit"
+	"github.com/keytrail/keytrail/events/alert"
+	"github.com/keytrail/keytrail/rotate/wanted"
+)
+
+// What became of an event, for the log.
+const (
+	ignored    = "ignored"   // not known, not of this account and Region, or of a secret that is not ours
+	refusedOne = "refused"   // the call was not granted: nothing changed
+	recorded   = "recorded"  // taken down, and nothing else to do
+	told       = "told"      // people were told of what it says
+	looked     = "looked at" // the hosts were asked
+	shared     = "shared"    // another look answers it
+	fanned     = "fanned out"
+)
+
+// depth is how much of a secret an event asks to be looked at.
+type depth int
+
+const (
+	nothing depth = iota
+	secretOnly
+	hosts
+)
+
+// depths are what is looked at after an event. Others are taken down only.
+var depths = map[Kind]depth{
+	RotationSucceeded: hosts, RotationFailed: hosts, RotationAbandoned: hosts, TestRotationFailed: hosts,
+	PutSecretValue: hosts, UpdateSecret: hosts, UpdateSecretVersionStage: hosts, DeletionEnded: hosts, Check: hosts,
+	TagResource: hosts, UntagResource: hosts, // they may move the secret to other hosts
+	RotateSecret: secretOnly, CancelRotateSecret: secretOnly, DeleteSecret: secretOnly, RestoreSecret: secretOnly,
+	DeletionStarted: secretOnly, DeletionCancelled: secretOnly,
+}
+
+// react does what an event asks for.
+func (c *Consumer) react(ctx context.Context, e Event) (outcome string, err error) {
+	switch {
+	case e.Kind == Unknown:
+		return ignored, nil
+	case e.Account != c.account || e.Region != c.region:
+		return ignored, nil
+	case e.Kind == Sweep:
+		return fanned, c.sweep(ctx, e)
+	case e.Refused():
+		return refusedOne, nil
+	case !e.In(c.account, c.region):
+		return ignored, nil
+	}
+	s, gone, err := c.find(ctx, e.Secret)
+	if err != nil || s.ARN == "" {
+		return ignored, err
+	}
+	if now := time.Now(); e.At.After(now) { // a clock that is ahead must not make everything later look old
+		e.At = now.UTC().Truncate(time.Second)
+	}
+	named := alert.Secret{ARN: s.ARN, Name: s.Name}
+	if occurred := c.occurrences(e); len(occurred) > 0 {
+		if _, err := c.desk.Tell(ctx, alert.Sighting{Secret: named, At: e.At, Problems: occurred}); err != nil {
+			return "", err
+		}
+		outcome = told
+	}
+	if e.Kind == GetSecretValue {
+		return outcome, nil
+	}
+	if byRotation(e, c.config.RotateRole) {
+		return recorded, nil // a rotation's own call: what comes of it is told by how the rotation ends
+	}
+	if _, err := c.journals.update(ctx, named, func(j *journal) { j.note(e) }); err != nil {
+		return "", err
+	}
+	switch depths[e.Kind] {
+	case secretOnly:
+		return looked, c.glance(ctx, s, gone)
+	case hosts:
+		return c.look(ctx, s, gone, e)
+	}
+	return recorded, nil
+}
+
+// find returns the secret that an event names if it is one that Keytrail looks after: by its rotation
+// function, by its tags, or because rotate once made a key for it. Of one that is gone only the ARN and the
+// name are known.
+func (c *Consumer) find(ctx context.Context, id SecretID) (s audit.Secret, gone bool, err error) {
+	s, err = c.auditor.Describe(ctx, id.String())
+	if errors.Is(err, wanted.ErrGone) {
+		s, gone = audit.Secret{ARN: id.String(), Name: audit.NameOf(id.String())}, true
+		if !id.IsARN() {
+			return audit.Secret{}, false, nil
+		}
+	} else if err != nil {
+		return audit.Secret{}, false, err
+	}
+	if c.ours(s) {
+		return s, gone, nil
+	}
+	registered, err := c.auditor.Registered(ctx)
+	if err != nil || !slices.Contains(registered, s.ARN) {
+		return audit.Secret{}, false, err
+	}
+	return s, gone, nil
+}
+
+// ours reports whether a secret says itself that Keytrail looks after it.
+func (c *Consumer) ours(s audit.Secret) bool {
+	if s.Function == c.config.Rotate {
+		return true
+	}
+	for name := range s.Tags {
+		if strings.HasPrefix(name, "keytrail:") {
+			return true
+		}
+	}
+	return false
+}
+
+// byRotation reports whether the rotation function made a call: it is known by its role, since whoever
+// assumes a role chooses the session's name.
+func byRotation(e Event, role string) bool {
+	_, name, _ := strings.Cut(role, ":role/")
+	name = name[strings.LastIndexByte(name, '/')+1:] // an ARN without the path, where a record has no other
+	account := strings.SplitN(role, ":role/", 2)[0]
+	return e.By.Role != "" && (e.By.Role == role || e.By.Role == account+":role/"+name)
+}
+
+// occurrences are what an event says by itself, whatever is seen later.
+func (c *Consumer) occurrences(e Event) []alert.Problem {
+	p := alert.Problem{EventID: e.ID, EventName: string(e.Kind), EventTime: e.At, Who: who(e.By), Version: e.Version}
+	switch e.Kind {
+	case PutSecretValue, UpdateSecret, UpdateSecretVersionStage:
+		p.Condition = alert.ValueChanged
+		if e.Kind == UpdateSecretVersionStage && len(e.Labels) > 0 {
+			p.Reason = "label " + strings.Join(e.Labels, ", ")
+		}
+	case PutResourcePolicy, DeleteResourcePolicy:
+		p.Condition = alert.PolicyChanged
+	case TagResource, UntagResource:
+		p.Condition = alert.TagsChanged
+	case GetSecretValue:
+		if len(c.config.Readers) == 0 || slices.ContainsFunc(c.config.Readers, func(r Pattern) bool { return r.Matches(e.By.ARN) || r.Matches(e.By.Role) }) {
+			return nil
+		}
+		p.Condition, p.Scope = alert.PrivateKeyRead, e.By.String()
+	default:
+		return nil
+	}
+	if byRotation(e, c.config.RotateRole) {
+		return nil
+	}
+	return []alert.Problem{p}
+}
