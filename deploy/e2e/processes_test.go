@@ -28,7 +28,7 @@ var running = &processes{texts: map[string]map[string]string{}, marks: map[strin
 
 // lookAgain is how often processes are looked at: a host's script, the shortest of what counts, takes
 // a few of these.
-const lookAgain = 25 * time.Millisecond
+const lookAgain = 50 * time.Millisecond
 
 // follow has the processes of a lab looked at until stop is called.
 func (p *processes) follow(folder, url string) (stop func()) {

@@ -71,7 +71,7 @@ func TestTheScriptIsTheSameUnderEveryShell(t *testing.T) {
 			}
 		}
 		got := result{Files: map[string]string{}}
-		for n, action := range []fleet.Action{fleet.Inspect, fleet.Apply, fleet.Apply, fleet.Inspect} {
+		for n, action := range []fleet.Action{fleet.Inspect, fleet.Apply, fleet.Inspect} {
 			order := fleet.Order{
 				Action: action, Nonce: "ABCDEFGHIJKLMNOP", Scope: fleet.Scope("arn:s"), Users: slices.Sorted(slices.Values(users)),
 				Install: []sshkey.PublicKey{wanted}, Retire: []sshkey.Fingerprint{gone.Fingerprint()},

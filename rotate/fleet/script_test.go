@@ -75,19 +75,23 @@ const aliceKeys = "home/alice/.ssh/authorized_keys"
 func inEveryShell(t *testing.T, test func(t *testing.T, h *scratchHost)) {
 	t.Helper()
 	t.Parallel()
-	found := false
+	var found []string
 	for _, name := range []string{"sh", "dash", "bash", "busybox"} {
 		shell, err := exec.LookPath(name)
 		if err != nil {
 			continue
 		}
-		found = true
+		if real, err := filepath.EvalSymlinks(shell); err != nil || slices.Contains(found, real) || testing.Short() && len(found) > 0 {
+			continue // sh is mostly one of the others, and a short run wants one
+		} else {
+			found = append(found, real)
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, newScratchHost(t, shell))
 		})
 	}
-	if !found {
+	if len(found) == 0 {
 		t.Fatal("this machine has no shell")
 	}
 }
@@ -104,11 +108,13 @@ func newScratchHost(t *testing.T, shell string) *scratchHost {
 			t.Fatal(err)
 		}
 	}
-	self, err := os.Executable()
+	flock, err := exec.LookPath("flock")
 	if err != nil {
-		t.Fatal(err)
+		if flock, err = os.Executable(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	for name, target := range map[string]string{"sh": shell, "flock": self} {
+	for name, target := range map[string]string{"sh": shell, "flock": flock} {
 		if err := os.Symlink(target, filepath.Join(dir, "bin", name)); err != nil {
 			t.Fatal(err)
 		}
