@@ -25,9 +25,12 @@ type Config struct {
 	Heal               Heal
 	Repeat             time.Duration // how long an open alert is silent before it is said again
 	Settle             time.Duration // how long hosts that are late get after a rotation
-	Readers            []Pattern     // who may read private keys; none turns the check off
-	Mute               []alert.ID
-	Runbook            string // URL
+	// Patience is how long one step of a rotation may take until its end is told of: rotate's time-out and
+	// a margin for events that are late.
+	Patience time.Duration
+	Readers  []Pattern // who may read private keys; none turns the check off
+	Mute     []alert.ID
+	Runbook  string // URL
 }
 
 // Heal says which drift is mended without asking.
@@ -65,6 +68,7 @@ func ParseConfig(getenv func(string) string) (Config, error) {
 		Heal:        environ.Parse(e, "KEYTRAIL_HEAL", string(HealMissing), environ.OneOf(HealOff, HealMissing, HealAll)),
 		Repeat:      environ.Parse(e, "KEYTRAIL_REPEAT", "24h", interval),
 		Settle:      environ.Parse(e, "KEYTRAIL_SETTLE", "60s", environ.Duration),
+		Patience:    environ.Parse(e, "KEYTRAIL_PATIENCE", "20m", interval),
 		Readers:     environ.Parse(e, "KEYTRAIL_READERS", "", patterns),
 		Mute:        environ.Parse(e, "KEYTRAIL_MUTE", string(alert.RotationSucceeded), conditions),
 		Runbook:     e.Text("KEYTRAIL_RUNBOOK"),

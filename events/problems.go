@@ -12,16 +12,11 @@ import (
 	"github.com/keytrail/keytrail/rotate/trust"
 )
 
-const (
-	// One step of a rotation takes as long as Lambda lets it, and each rotation has four:
-	// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-	longestStep     = 15 * time.Minute
-	longestRotation = 4 * longestStep
-	// How late an event may come before it counts as lost. AWS promises nothing; minutes are usual.
-	margin = 5 * time.Minute
-	// Secrets Manager rotates "on or before" NextRotationDate, as far as its own clock and load let it.
-	lateness = time.Hour
-)
+// Secrets Manager rotates "on or before" NextRotationDate, as far as its own clock and load let it.
+const lateness = time.Hour
+
+// steps is how many a rotation has, each of which may take as long as the function's time-out lets it.
+const steps = 4
 
 // situation is all that is known of a secret at one moment.
 type situation struct {
@@ -32,6 +27,9 @@ type situation struct {
 	verdict *audit.Verdict // nil when the hosts were not asked
 	now     time.Time
 }
+
+// longest is how long a whole rotation may take.
+func (s situation) longest() time.Duration { return steps * s.config.Patience }
 
 // registered reports that rotate once made a key for the secret.
 func (s situation) registered() bool { return s.verdict != nil && len(s.verdict.Keys) > 0 }
@@ -44,9 +42,9 @@ func (s situation) underWay() bool {
 		case r.ended() || s.superseded(r):
 			return false
 		case r.Started.IsZero():
-			return s.now.Sub(r.Moved) < longestStep+margin
+			return s.now.Sub(r.Moved) < s.config.Patience
 		}
-		return s.now.Sub(r.Started) < longestRotation+margin
+		return s.now.Sub(r.Started) < s.longest()
 	})
 }
 
@@ -93,7 +91,7 @@ func (s situation) ofSecret() (problems []alert.Problem, looked []alert.ID) {
 			add(alert.RotationFailed, told)
 		case !r.Abandoned.IsZero() && r.Succeeded.Before(r.Abandoned) && r.Missed.Before(r.Abandoned):
 			add(alert.RotationAbandoned, alert.Problem{Version: r.Version, EventName: string(RotationAbandoned), EventTime: r.Abandoned})
-		case !r.ended() && !r.Started.IsZero() && s.now.Sub(r.Started) >= longestRotation+margin && r.Version != current:
+		case !r.ended() && !r.Started.IsZero() && s.now.Sub(r.Started) >= s.longest() && r.Version != current:
 			add(alert.RotationNeverEnded, alert.Problem{Version: r.Version, EventName: string(RotationStarted), EventTime: r.Started})
 		}
 	}
@@ -107,11 +105,11 @@ func (s situation) ofSecret() (problems []alert.Problem, looked []alert.ID) {
 func (s situation) stuck(version string) bool {
 	for _, r := range s.journal.Rotations {
 		if r.Version == version {
-			return r.ended() || s.now.Sub(r.begun()) >= longestRotation+margin
+			return r.ended() || s.now.Sub(r.begun()) >= s.longest()
 		}
 	}
 	// No event told of it. A version of an unknown age is left until it has one.
-	return s.journal.Begun.Before(s.now.Add(-longestRotation - margin))
+	return s.journal.Begun.Before(s.now.Add(-s.longest()))
 }
 
 // by adds who did it, where a call of somebody led to the problem.
@@ -149,15 +147,15 @@ func (s situation) missed() []*rotationSeen {
 	i := slices.IndexFunc(s.journal.Rotations, func(r *rotationSeen) bool { return r.Version == version })
 	if i < 0 {
 		// Nothing told of it at all: it was rotated since the secret is watched, and long enough ago.
-		if s.secret.Rotated.After(s.journal.Begun) && s.now.Sub(s.secret.Rotated) >= longestStep+margin {
+		if s.secret.Rotated.After(s.journal.Begun) && s.now.Sub(s.secret.Rotated) >= s.config.Patience {
 			return []*rotationSeen{{Version: version, Missed: s.now}}
 		}
 		return nil
 	}
 	r := s.journal.Rotations[i]
-	late := s.now.Sub(r.Moved) >= longestStep+margin
+	late := s.now.Sub(r.Moved) >= s.config.Patience
 	if r.Moved.IsZero() {
-		late = s.now.Sub(r.begun()) >= longestRotation+margin
+		late = s.now.Sub(r.begun()) >= s.longest()
 	}
 	if r.ended() || !late {
 		return nil

@@ -26,7 +26,7 @@ const (
 // well is a secret of which all is as it should be: version v2 is current, v1 before it.
 func well() situation {
 	return situation{
-		config: Config{Rotate: rotateARN},
+		config: Config{Rotate: rotateARN, Patience: 20 * time.Minute},
 		secret: audit.Secret{
 			ARN: secretARN1, Name: "fleet", Function: rotateARN, Rotates: true, Rotated: noon.Add(-48 * time.Hour), Next: noon.Add(24 * time.Hour),
 			Stages: map[string][]string{"v2": {"AWSCURRENT", "AWSPENDING"}, "v1": {"AWSPREVIOUS"}},
