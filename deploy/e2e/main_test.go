@@ -14,6 +14,7 @@ import (
 // The programs that run in the lab, as paths.
 var (
 	rotateProgram   string // the product, as make package builds it
+	eventsProgram   string
 	ancestorProgram string // the negative control
 	toolsProgram    string // the commands of a lab host
 )
@@ -46,8 +47,9 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	rotateProgram, ancestorProgram, toolsProgram = filepath.Join(dir, "bootstrap"), filepath.Join(dir, "ancestor"), filepath.Join(dir, "tools")
+	eventsProgram = filepath.Join(dir, "events")
 	for program, source := range map[string]string{
-		rotateProgram: "../../rotate/lambda", ancestorProgram: "./ancestor", toolsProgram: "../lab/host/tools",
+		rotateProgram: "../../rotate/lambda", eventsProgram: "../../events/lambda", ancestorProgram: "./ancestor", toolsProgram: "../lab/host/tools",
 	} {
 		if err := build(program, source); err != nil {
 			fmt.Fprintln(os.Stderr, err)
