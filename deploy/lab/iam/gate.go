@@ -91,13 +91,22 @@ func (g *Gate) MayList(caller wire.Identity, bucket string) bool {
 	}).Allowed
 }
 
-// MayInvoke decides on a function that a service invokes for a resource, which
+// MayUse decides on a call that a service makes on behalf of a resource, which
 // is aws:SourceArn, of this account.
+func (g *Gate) MayUse(c Call, sourceARN string) bool {
+	c.Keys = c.Keys.with(Keys{"aws:SourceAccount": {g.engine.account}, "aws:SourceArn": {sourceARN}})
+	return g.engine.Authorize(context.Background(), c).Allowed
+}
+
+// MayInvoke decides on a function that a service invokes for a resource.
 func (g *Gate) MayInvoke(service, functionARN, sourceARN string) bool {
-	return g.engine.Authorize(context.Background(), Call{
-		Principal: service, Action: "lambda:InvokeFunction", Resource: functionARN,
-		Keys: Keys{"aws:SourceAccount": {g.engine.account}, "aws:SourceArn": {sourceARN}},
-	}).Allowed
+	return g.MayUse(Call{Principal: service, Action: "lambda:InvokeFunction", Resource: functionARN}, sourceARN)
+}
+
+// MayCall decides on a call that a service makes, or would make, as a session of
+// a role: it does not come over the wire.
+func (g *Gate) MayCall(session wire.Identity, action, resource string) bool {
+	return g.engine.Authorize(context.Background(), Call{Principal: session.ARN, Action: action, Resource: resource}).Allowed
 }
 
 // MayAssume decides on a role that a service assumes, by the role's trust

@@ -55,7 +55,8 @@ var kindsOfResource = map[string]kindOfResource{
 	"rule":         func(q *question) []resource { return some(q.arn("events", "rule/"+q.member("Name"))) },
 	"rule-of":      func(q *question) []resource { return some(q.arn("events", "rule/"+q.member("Rule"))) },
 	"event-bus":    func(q *question) []resource { return some(q.arn("events", "event-bus/default")) },
-	"role":         (*question).role, // the one of RoleName
+	"role":         (*question).role,  // the one of RoleName
+	"trail":        (*question).trail, // the one of Name or TrailName, which may be an ARN
 }
 
 // some is a resource unless it has no ARN.
@@ -230,4 +231,12 @@ func (q *question) role() []resource {
 		path = r.Path
 	}
 	return some(q.gate.engine.RoleARN(path, name))
+}
+
+func (q *question) trail() []resource {
+	name := cmp.Or(q.member("TrailName"), q.member("Name"))
+	if strings.HasPrefix(name, "arn:") {
+		return some(name)
+	}
+	return some(q.arn("cloudtrail", "trail/"+name))
 }
