@@ -203,13 +203,13 @@ func (s *Service) PublishAs(_ context.Context, principal, sourceARN, topicARN, m
 	}
 	text := t.attributes["Policy"]
 	if text == "" {
-		text = s.usualPolicy(t.arn)
+		text = UsualPolicy(s.options.Account, t.arn)
 	}
 	p, err := policy.Parse(text)
 	ask := policy.Request{Principal: principal, Action: "sns:Publish", Resource: t.arn, SourceARN: sourceARN, Account: s.options.Account}
 	n := &notification{message: message}
 	switch {
-	case err != nil || !p.Allows(ask):
+	case err != nil || !s.options.MayPublish(principal, sourceARN, t.arn) || !p.Allows(ask):
 		return errServiceDenied(principal, t.arn)
 	case t.attributes["KmsMasterKeyId"] == "alias/aws/sns":
 		return errKey(t.arn)

@@ -21,6 +21,7 @@ package sns
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -77,6 +78,13 @@ type Options struct {
 	// Authorize tells whether a caller may do something to a topic; nil allows
 	// all. It must not call the service.
 	Authorize func(caller wire.Identity, action, topicARN string) bool
+	// Policy is told the policy that a topic is given, nil when the topic is
+	// gone, and may refuse it. nil takes all. It must not call the service.
+	Policy func(topicARN string, document json.RawMessage) error
+	// MayPublish is asked beside the topic's policy whether a service may
+	// publish on behalf of one of its resources; nil allows all. It must not
+	// call the service.
+	MayPublish func(service, sourceARN, topicARN string) bool
 }
 
 // Service implements wire.Service. Make it with [New] and end it with Close.
@@ -109,6 +117,12 @@ func New(o Options) *Service {
 	}
 	if o.Authorize == nil {
 		o.Authorize = func(wire.Identity, string, string) bool { return true }
+	}
+	if o.Policy == nil {
+		o.Policy = func(string, json.RawMessage) error { return nil }
+	}
+	if o.MayPublish == nil {
+		o.MayPublish = func(string, string, string) bool { return true }
 	}
 	s := &Service{
 		options: o,

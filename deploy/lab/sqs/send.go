@@ -194,7 +194,7 @@ func (s *Service) Deliver(_ context.Context, d Delivery) error {
 	p, err := policy.Parse(q.attributes["Policy"])
 	ask := policy.Request{Principal: d.Principal, Action: "sqs:SendMessage", Resource: q.arn, SourceARN: d.SourceARN, Account: s.options.Account}
 	switch {
-	case err != nil || !p.Allows(ask):
+	case err != nil || !s.options.MayDeliver(d.Principal, d.SourceARN, q.arn) || !p.Allows(ask):
 		return errServiceDenied(d.Principal, q.arn)
 	case q.attributes["KmsMasterKeyId"] == "alias/aws/sqs":
 		return errKey(q.arn)

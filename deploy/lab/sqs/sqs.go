@@ -18,6 +18,7 @@ package sqs
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -45,6 +46,13 @@ type Options struct {
 	// Authorize tells whether a caller may do something to a queue; nil
 	// allows all. It must not call the service.
 	Authorize func(caller wire.Identity, action, queueARN string) bool
+	// Policy is told the policy that a queue is given, nil when it has none
+	// any more, and may refuse it. nil takes all. It must not call the service.
+	Policy func(queueARN string, document json.RawMessage) error
+	// MayDeliver is asked beside the queue's policy whether a service may send
+	// on behalf of one of its resources; nil allows all. It must not call the
+	// service.
+	MayDeliver func(service, sourceARN, queueARN string) bool
 	// Invoker runs the functions of event sources.
 	Invoker Invoker
 }
@@ -76,6 +84,12 @@ func New(o Options) *Service {
 	}
 	if o.Authorize == nil {
 		o.Authorize = func(wire.Identity, string, string) bool { return true }
+	}
+	if o.Policy == nil {
+		o.Policy = func(string, json.RawMessage) error { return nil }
+	}
+	if o.MayDeliver == nil {
+		o.MayDeliver = func(string, string, string) bool { return true }
 	}
 	s := &Service{
 		options: o,
