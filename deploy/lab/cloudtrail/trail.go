@@ -117,8 +117,12 @@ func (s *Service) updateTrail(in *api.UpdateTrailInput) (*api.UpdateTrailOutput,
 // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/create-s3-bucket-policy-for-cloudtrail.html
 func (s *Service) change(t *trail, in *api.UpdateTrailInput) error {
 	is := t.Trail
+	topic := in.SnsTopicName
+	if name := aws.ToString(topic); name != "" && !strings.HasPrefix(name, "arn:") {
+		topic = aws.String("arn:aws:sns:" + s.options.Region + ":" + s.options.Account + ":" + name)
+	}
 	for to, text := range map[**string]*string{
-		&is.S3BucketName: in.S3BucketName, &is.S3KeyPrefix: in.S3KeyPrefix, &is.KmsKeyId: in.KmsKeyId, &is.SnsTopicName: in.SnsTopicName,
+		&is.S3BucketName: in.S3BucketName, &is.S3KeyPrefix: in.S3KeyPrefix, &is.KmsKeyId: in.KmsKeyId, &is.SnsTopicARN: topic,
 	} {
 		if text != nil {
 			if *to = text; *text == "" {
@@ -133,9 +137,6 @@ func (s *Service) change(t *trail, in *api.UpdateTrailInput) error {
 		if flag != nil {
 			*to = flag
 		}
-	}
-	if is.SnsTopicARN = is.SnsTopicName; is.SnsTopicName != nil && !strings.HasPrefix(*is.SnsTopicName, "arn:") {
-		is.SnsTopicARN = aws.String("arn:aws:sns:" + s.options.Region + ":" + s.options.Account + ":" + *is.SnsTopicName)
 	}
 	switch bucket := aws.ToString(is.S3BucketName); {
 	case bucket == "":
