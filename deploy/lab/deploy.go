@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/keytrail/keytrail/deploy/lab/cloudformation"
 	"github.com/keytrail/keytrail/deploy/lab/iam"
@@ -51,6 +52,11 @@ func (s sources) AddSource(src sqs.Source) (remove func(), err error) {
 		if !s.lab.gate.MayCall(session, "sqs:"+call, src.QueueARN) {
 			return nil, &wire.Error{Code: "InvalidParameterValueException", Message: "The provided execution role does not have permissions to call " + call + " on SQS"}
 		}
+	}
+	// Whether AWS looks at the key here, or finds out when it reads, is not known.
+	if key := s.lab.sqs.Key(src.QueueARN); key != "" && !strings.HasPrefix(key, "alias/aws/") &&
+		!s.lab.gate.MayEncrypt(session.ARN, src.QueueARN, key, "", "kms:Decrypt") {
+		return nil, &wire.Error{Code: "InvalidParameterValueException", Message: "The provided execution role does not have permissions to call Decrypt on KMS"}
 	}
 	return s.lab.sqs.AddSource(src)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/keytrail/keytrail/deploy/lab/iam"
 	"github.com/keytrail/keytrail/deploy/lab/lambda"
 	engine "github.com/keytrail/keytrail/deploy/lab/secretsmanager"
+	labsqs "github.com/keytrail/keytrail/deploy/lab/sqs"
 )
 
 const rotatePolicy = `{"Version":"2012-10-17","Statement":[
@@ -235,6 +236,72 @@ func TestPoliciesOfTopicsAndQueuesAreEnforced(t *testing.T) {
 	}
 	if err := send(); err != nil {
 		t.Errorf("after the policy went: %v", err)
+	}
+}
+
+// TestKeysOfTopicsAndQueuesAreEnforced: who uses what is encrypted needs the key
+// as well, services by its policy and roles by their own.
+func TestKeysOfTopicsAndQueuesAreEnforced(t *testing.T) {
+	t.Parallel()
+	const (
+		topic = "arn:aws:sns:us-east-1:111122223333:alerts"
+		queue = "arn:aws:sqs:us-east-1:111122223333:work"
+		rule  = "arn:aws:events:us-east-1:111122223333:rule/watch"
+		key   = "arn:aws:kms:us-east-1:111122223333:key/1"
+	)
+	l := start(t, lab.Options{Functions: []lambda.Function{function()}})
+	lets := func(action, resource string) string {
+		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":"` + action + `","Resource":"` + resource + `"}]}`
+	}
+	c := clientConfig(t, l)
+	if _, err := sns.NewFromConfig(c).CreateTopic(t.Context(), &sns.CreateTopicInput{Name: aws.String("alerts"), Attributes: map[string]string{
+		"Policy": lets("sns:Publish", topic), "KmsMasterKeyId": "1",
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	made, err := sqs.NewFromConfig(c).CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("work"), Attributes: map[string]string{
+		"Policy": lets("sqs:SendMessage", queue), "KmsMasterKeyId": key,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := l.Lambda().Identity("rotate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Credentials = credentials.NewStaticCredentialsProvider(session.AccessKeyID, "secret", "")
+	const (
+		account  = `{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"kms:*","Resource":"*"}`
+		services = `{"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":["kms:GenerateDataKey*","kms:Decrypt"],"Resource":"*","Condition":{"ArnLike":{"aws:SourceArn":"` + rule + `"}}}`
+		send     = `{"Effect":"Allow","Action":"sqs:SendMessage","Resource":"*"}`
+		sealed   = `{"Effect":"Allow","Action":["kms:GenerateDataKey","kms:Decrypt"],"Resource":"` + key + `","Condition":{"StringEquals":{"kms:EncryptionContext:aws:sqs:arn":"` + queue + `"}}}`
+	)
+	document := func(statements string) json.RawMessage {
+		return json.RawMessage(`{"Version":"2012-10-17","Statement":[` + statements + `]}`)
+	}
+	for _, test := range []struct {
+		name, key, role string
+		service, sends  bool
+	}{
+		{"a key for the account alone, a role without a right to it", account, send, false, false},
+		{"a key for the service as well", account + "," + services, send, true, false},
+		{"a role with the right to it", account, send + "," + sealed, false, true},
+	} {
+		if err := l.IAM().PutResourcePolicy(key, document(test.key)); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.IAM().PutRole(iam.Role{Name: "rotate-role", AssumeRolePolicy: json.RawMessage(assumedByLambda), Inline: map[string]json.RawMessage{"work": document(test.role)}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.SNS().PublishAs(t.Context(), "events.amazonaws.com", rule, topic, "x"); (err == nil) != test.service {
+			t.Errorf("%s: the rule publishes: %v", test.name, err)
+		}
+		if err := l.SQS().Deliver(t.Context(), labsqs.Delivery{QueueARN: queue, Principal: "events.amazonaws.com", SourceARN: rule, Body: "x"}); (err == nil) != test.service {
+			t.Errorf("%s: the rule sends: %v", test.name, err)
+		}
+		if _, err := sqs.NewFromConfig(c).SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: made.QueueUrl, MessageBody: aws.String("x")}); (err == nil) != test.sends {
+			t.Errorf("%s: the role sends: %v", test.name, err)
+		}
 	}
 }
 

@@ -35,13 +35,20 @@ func (l *Lab) serveMessages() {
 	q.MayDeliver = func(service, sourceARN, queueARN string) bool {
 		return l.gate.MayUse(iam.Call{Principal: service, Action: "sqs:SendMessage", Resource: queueARN}, sourceARN)
 	}
+	q.MayEncrypt = l.mayEncrypt
 	l.sqs = sqs.New(q)
 	n.Account, n.Region, n.URL, n.Now, n.Logger, n.Seed = o.Account, o.Region, l.url, o.Now, o.Logger, o.Seed
 	n.Dir, n.Queues, n.Functions, n.Policy = l.Dir(), queues{l.sqs}, functions{l.lambda, l.gate}, l.iam.PutResourcePolicy
 	n.MayPublish = func(service, sourceARN, topicARN string) bool {
 		return l.gate.MayUse(iam.Call{Principal: service, Action: "sns:Publish", Resource: topicARN}, sourceARN)
 	}
+	n.MayEncrypt = l.mayEncrypt
 	l.sns = sns.New(n)
+}
+
+// mayEncrypt tells whether a service may use the key of a topic or a queue.
+func (l *Lab) mayEncrypt(service, sourceARN, holderARN, key string) bool {
+	return l.gate.MayEncrypt(service, holderARN, key, sourceARN, "kms:GenerateDataKey", "kms:Decrypt")
 }
 
 // reader is Lambda as SQS sees it.

@@ -148,6 +148,8 @@ func TestEventsAreRefused(t *testing.T) {
 	}{
 		"a role that may not read": {map[string]string{"Rights": "ListQueues"},
 			`AWS::Lambda::EventSourceMapping Reader: Resource handler returned message: "The provided execution role does not have permissions to call ReceiveMessage on SQS (Service: Lambda, Status Code: 400`},
+		"a role that may not use the key": {map[string]string{"KeyId": "1"},
+			`AWS::Lambda::EventSourceMapping Reader: Resource handler returned message: "The provided execution role does not have permissions to call Decrypt on KMS`},
 		"a role that may not bury": {map[string]string{"Dead": "ListQueues"},
 			`AWS::Lambda::EventInvokeConfig Async: Resource handler returned message: "The function's execution role does not have permissions to call SendMessage on arn:aws:sqs:us-east-1:111122223333:events-Letters-`},
 		"a queue that shows messages too early": {map[string]string{"Visibility": "59"},

@@ -41,6 +41,16 @@ func (shelf) Tags(arn string) map[string]string {
 	return nil
 }
 
+func (shelf) Key(arn string) string {
+	switch arn[strings.LastIndexByte(arn, ':')+1:] {
+	case "sealed":
+		return cmk
+	case "aws-sealed":
+		return "alias/aws/sqs"
+	}
+	return ""
+}
+
 // silent answers every call with nothing.
 type silent struct{}
 
@@ -145,6 +155,10 @@ func TestWhatCallsNeed(t *testing.T) {
 		return "kms:" + action + " " + cmk + " aws:viaawsservice=true kms:calleraccount=111122223333 kms:encryptioncontext:secretarn=" + secretARN +
 			" kms:encryptioncontextkeys=SecretARN,SecretVersionId kms:viaservice=secretsmanager.us-east-1.amazonaws.com"
 	}
+	held := func(action, service, member string) string {
+		return "kms:" + action + " " + cmk + " aws:viaawsservice=true kms:calleraccount=111122223333 kms:encryptioncontext:" + strings.ToLower(member) + "=arn:aws:" + service +
+			":us-east-1:111122223333:sealed kms:encryptioncontextkeys=" + member + " kms:viaservice=" + service + ".us-east-1.amazonaws.com"
+	}
 	until := time.Now().Add(36 * time.Hour).UTC().Format(time.RFC3339)
 	for _, test := range []struct {
 		name string
@@ -207,6 +221,14 @@ func TestWhatCallsNeed(t *testing.T) {
 			[]string{"sns:Unsubscribe arn:aws:sns:us-east-1:111122223333:alerts"}},
 		{"several messages", call{service: "sqs", action: "SendMessageBatch", body: `{"QueueUrl":"http://127.0.0.1/111122223333/work","QueueName":"x"}`},
 			[]string{"sqs:SendMessage arn:aws:sqs:us-east-1:111122223333:work"}},
+		{"a message to a topic with a key", call{service: "sns", header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, body: "Action=Publish&TopicArn=arn:aws:sns:us-east-1:111122223333:sealed"},
+			[]string{"sns:Publish arn:aws:sns:us-east-1:111122223333:sealed", held("GenerateDataKey", "sns", "aws:sns:topicArn"), held("Decrypt", "sns", "aws:sns:topicArn")}},
+		{"a message to a queue with a key", call{service: "sqs", action: "SendMessage", body: `{"QueueUrl":"http://127.0.0.1/111122223333/sealed"}`},
+			[]string{"sqs:SendMessage arn:aws:sqs:us-east-1:111122223333:sealed", held("GenerateDataKey", "sqs", "aws:sqs:arn"), held("Decrypt", "sqs", "aws:sqs:arn")}},
+		{"messages from there", call{service: "sqs", action: "ReceiveMessage", body: `{"QueueUrl":"http://127.0.0.1/111122223333/sealed"}`},
+			[]string{"sqs:ReceiveMessage arn:aws:sqs:us-east-1:111122223333:sealed", held("Decrypt", "sqs", "aws:sqs:arn")}},
+		{"AWS's own key needs no right", call{service: "sqs", action: "ReceiveMessage", body: `{"QueueUrl":"http://127.0.0.1/111122223333/aws-sealed"}`},
+			[]string{"sqs:ReceiveMessage arn:aws:sqs:us-east-1:111122223333:aws-sealed"}},
 		{"a queue to be made", call{service: "sqs", action: "CreateQueue", body: `{"QueueName":"work"}`}, []string{"sqs:CreateQueue arn:aws:sqs:us-east-1:111122223333:work"}},
 		{"targets of a rule", call{service: "events", action: "PutTargets", body: `{"Rule":"watch","Name":"x"}`}, []string{"events:PutTargets arn:aws:events:us-east-1:111122223333:rule/watch"}},
 		{"events", call{service: "events", action: "PutEvents", body: `{"Entries":[]}`}, []string{"events:PutEvents arn:aws:events:us-east-1:111122223333:event-bus/default"}},
