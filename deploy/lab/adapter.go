@@ -58,6 +58,13 @@ func (d directory) Secret(id string) (iam.Secret, bool) {
 
 func (d directory) Tags(arn string) map[string]string { return d.lab.ssm.DocumentTags(arn) }
 
+func (d directory) Key(arn string) string {
+	if strings.HasPrefix(arn, "arn:aws:sns:") {
+		return d.lab.sns.Key(arn)
+	}
+	return d.lab.sqs.Key(arn)
+}
+
 // nodes returns all hosts as Systems Manager sees them.
 func (l *Lab) nodes() []ssm.Node {
 	hosts := l.Hosts()

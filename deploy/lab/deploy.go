@@ -7,9 +7,12 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/keytrail/keytrail/deploy/lab/cloudformation"
 	"github.com/keytrail/keytrail/deploy/lab/iam"
+	"github.com/keytrail/keytrail/deploy/lab/sqs"
+	"github.com/keytrail/keytrail/deploy/lab/wire"
 )
 
 // Deploy makes a stack of a CloudFormation template in the lab, as its
@@ -30,8 +33,32 @@ func (l *Lab) newStacks() *cloudformation.Service {
 	l.policies = cloudformation.NewPolicyStore()
 	return cloudformation.New(cloudformation.Options{
 		Account: o.Account, Region: o.Region, Now: o.Now, Seed: o.Seed, Dir: filepath.Join(l.Dir(), "functions"),
-		Front: l.front, AccessKey: operatorAccessKey, Functions: l.lambda, Policies: judged{l.policies, l.iam}, Programs: o.Programs,
+		Front: l.front, AccessKey: operatorAccessKey, Functions: l.lambda, Sources: sources{l}, Policies: judged{l.policies, l.iam}, Programs: o.Programs,
 	})
+}
+
+// sources is the part of Lambda that reads queues, as CloudFormation sees it: a
+// function's role is looked at before its queue.
+type sources struct{ lab *Lab }
+
+// AddSource implements cloudformation.Sources.
+// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+func (s sources) AddSource(src sqs.Source) (remove func(), err error) {
+	session, err := s.lab.lambda.Identity(src.FunctionARN)
+	if err != nil {
+		return nil, err
+	}
+	for _, call := range []string{"ReceiveMessage", "DeleteMessage", "GetQueueAttributes"} {
+		if !s.lab.gate.MayCall(session, "sqs:"+call, src.QueueARN) {
+			return nil, &wire.Error{Code: "InvalidParameterValueException", Message: "The provided execution role does not have permissions to call " + call + " on SQS"}
+		}
+	}
+	// Whether AWS looks at the key here, or finds out when it reads, is not known.
+	if key := s.lab.sqs.Key(src.QueueARN); key != "" && !strings.HasPrefix(key, "alias/aws/") &&
+		!s.lab.gate.MayEncrypt(session.ARN, src.QueueARN, key, "", "kms:Decrypt") {
+		return nil, &wire.Error{Code: "InvalidParameterValueException", Message: "The provided execution role does not have permissions to call Decrypt on KMS"}
+	}
+	return s.lab.sqs.AddSource(src)
 }
 
 // judged keeps the policies of stacks, and has them judge.

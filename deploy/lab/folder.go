@@ -44,9 +44,11 @@ func openFolder(path string) (*folder, error) {
 	return f, nil
 }
 
-// close gives the folder up, and removes a temporary one.
+// close gives the folder up, and removes a temporary one. To close the file is
+// not enough: a process that is being started has a copy of it until it executes
+// its program.
 func (f *folder) close() error {
-	err := f.lock.Close()
+	err := errors.Join(syscall.Flock(int(f.lock.Fd()), syscall.LOCK_UN), f.lock.Close())
 	if f.temporary {
 		err = errors.Join(err, os.RemoveAll(f.path))
 	}

@@ -7,9 +7,12 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
@@ -17,6 +20,7 @@ import (
 	"github.com/keytrail/keytrail/deploy/lab/iam"
 	"github.com/keytrail/keytrail/deploy/lab/lambda"
 	engine "github.com/keytrail/keytrail/deploy/lab/secretsmanager"
+	labsqs "github.com/keytrail/keytrail/deploy/lab/sqs"
 )
 
 const rotatePolicy = `{"Version":"2012-10-17","Statement":[
@@ -163,6 +167,141 @@ func TestPoliciesOfServicesAreEnforced(t *testing.T) {
 	}
 	if _, err = objects().PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: aws.String("register/x"), Body: strings.NewReader("x")}); err != nil {
 		t.Errorf("put after the policy went: %v", err)
+	}
+}
+
+// TestPoliciesOfTopicsAndQueuesAreEnforced puts them over the wire: they are
+// judged for roles and for services alike, and which statement was needed is
+// recorded.
+func TestPoliciesOfTopicsAndQueuesAreEnforced(t *testing.T) {
+	t.Parallel()
+	const (
+		topic = "arn:aws:sns:us-east-1:111122223333:alerts"
+		queue = "arn:aws:sqs:us-east-1:111122223333:work"
+		alarm = "arn:aws:cloudwatch:us-east-1:111122223333:alarm:errors"
+	)
+	l := start(t, lab.Options{Functions: []lambda.Function{function()}})
+	statement := func(effect, principal, action, resource, condition string) string {
+		return `{"Version":"2012-10-17","Statement":[{"Sid":"One","Effect":"` + effect + `","Principal":` + principal + `,"Action":"` + action + `","Resource":"` + resource + `"` + condition + `}]}`
+	}
+	c := clientConfig(t, l)
+	topics, queues := sns.NewFromConfig(c), sqs.NewFromConfig(c)
+	_, err := topics.CreateTopic(t.Context(), &sns.CreateTopicInput{Name: aws.String("alerts"), Attributes: map[string]string{
+		"Policy": statement("Allow", `{"Service":"cloudwatch.amazonaws.com"}`, "sns:Publish", topic, `,"Condition":{"ArnLke":{"aws:SourceArn":"`+alarm+`"}}`),
+	}})
+	if e, ok := apiError(err); !ok || e.ErrorCode() != "InvalidParameter" || !strings.Contains(e.ErrorMessage(), `operator "ArnLke" is not known`) {
+		t.Errorf("a policy with a misspelled operator: %v", err)
+	}
+	_, err = topics.CreateTopic(t.Context(), &sns.CreateTopicInput{Name: aws.String("alerts"), Attributes: map[string]string{
+		"Policy": statement("Allow", `{"Service":"cloudwatch.amazonaws.com"}`, "sns:Publish", topic, `,"Condition":{"ArnLike":{"aws:SourceArn":"`+alarm+`*"},"StringEquals":{"aws:SourceAccount":"111122223333"}}`),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := queues.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("work"), Attributes: map[string]string{
+		"Policy": statement("Deny", `"*"`, "sqs:SendMessage", queue, `,"Condition":{"StringEquals":{"aws:PrincipalAccount":"111122223333"}}`),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for source, want := range map[string]bool{alarm: true, strings.Replace(alarm, "alarm", "dashboard", 1): false} {
+		if err := l.SNS().PublishAs(t.Context(), "cloudwatch.amazonaws.com", source, topic, "too many errors"); (err == nil) != want {
+			t.Errorf("%s publishes: %v", source, err)
+		}
+	}
+	needed := iam.Statement{Policy: topic, ID: "One"}
+	if got := l.IAM().Needing(needed, ""); len(got) != 1 || got[0].Principal != "cloudwatch.amazonaws.com" {
+		t.Errorf("the topic's statement is needed by %v", got)
+	}
+
+	if err := l.IAM().PutRole(iam.Role{Name: "rotate-role", AssumeRolePolicy: json.RawMessage(assumedByLambda), Inline: map[string]json.RawMessage{
+		"all": json.RawMessage(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sqs:*","Resource":"*"}]}`),
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	session, err := l.Lambda().Identity("rotate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Credentials = credentials.NewStaticCredentialsProvider(session.AccessKeyID, "secret", "")
+	send := func() error {
+		_, err := sqs.NewFromConfig(c).SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: made.QueueUrl, MessageBody: aws.String("x")})
+		return err
+	}
+	if e, ok := apiError(send()); !ok || !strings.Contains(e.ErrorMessage(), "with an explicit deny in a resource-based policy") {
+		t.Errorf("the queue's policy denies the role: %v", e)
+	}
+	if _, err := queues.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: made.QueueUrl, Attributes: map[string]string{"Policy": ""}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := send(); err != nil {
+		t.Errorf("after the policy went: %v", err)
+	}
+}
+
+// TestKeysOfTopicsAndQueuesAreEnforced: who uses what is encrypted needs the key
+// as well, services by its policy and roles by their own.
+func TestKeysOfTopicsAndQueuesAreEnforced(t *testing.T) {
+	t.Parallel()
+	const (
+		topic = "arn:aws:sns:us-east-1:111122223333:alerts"
+		queue = "arn:aws:sqs:us-east-1:111122223333:work"
+		rule  = "arn:aws:events:us-east-1:111122223333:rule/watch"
+		key   = "arn:aws:kms:us-east-1:111122223333:key/1"
+	)
+	l := start(t, lab.Options{Functions: []lambda.Function{function()}})
+	lets := func(action, resource string) string {
+		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":"` + action + `","Resource":"` + resource + `"}]}`
+	}
+	c := clientConfig(t, l)
+	if _, err := sns.NewFromConfig(c).CreateTopic(t.Context(), &sns.CreateTopicInput{Name: aws.String("alerts"), Attributes: map[string]string{
+		"Policy": lets("sns:Publish", topic), "KmsMasterKeyId": "1",
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	made, err := sqs.NewFromConfig(c).CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("work"), Attributes: map[string]string{
+		"Policy": lets("sqs:SendMessage", queue), "KmsMasterKeyId": key,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := l.Lambda().Identity("rotate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Credentials = credentials.NewStaticCredentialsProvider(session.AccessKeyID, "secret", "")
+	const (
+		account  = `{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"kms:*","Resource":"*"}`
+		services = `{"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":["kms:GenerateDataKey*","kms:Decrypt"],"Resource":"*","Condition":{"ArnLike":{"aws:SourceArn":"` + rule + `"}}}`
+		send     = `{"Effect":"Allow","Action":"sqs:SendMessage","Resource":"*"}`
+		sealed   = `{"Effect":"Allow","Action":["kms:GenerateDataKey","kms:Decrypt"],"Resource":"` + key + `","Condition":{"StringEquals":{"kms:EncryptionContext:aws:sqs:arn":"` + queue + `"}}}`
+	)
+	document := func(statements string) json.RawMessage {
+		return json.RawMessage(`{"Version":"2012-10-17","Statement":[` + statements + `]}`)
+	}
+	for _, test := range []struct {
+		name, key, role string
+		service, sends  bool
+	}{
+		{"a key for the account alone, a role without a right to it", account, send, false, false},
+		{"a key for the service as well", account + "," + services, send, true, false},
+		{"a role with the right to it", account, send + "," + sealed, false, true},
+	} {
+		if err := l.IAM().PutResourcePolicy(key, document(test.key)); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.IAM().PutRole(iam.Role{Name: "rotate-role", AssumeRolePolicy: json.RawMessage(assumedByLambda), Inline: map[string]json.RawMessage{"work": document(test.role)}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.SNS().PublishAs(t.Context(), "events.amazonaws.com", rule, topic, "x"); (err == nil) != test.service {
+			t.Errorf("%s: the rule publishes: %v", test.name, err)
+		}
+		if err := l.SQS().Deliver(t.Context(), labsqs.Delivery{QueueARN: queue, Principal: "events.amazonaws.com", SourceARN: rule, Body: "x"}); (err == nil) != test.service {
+			t.Errorf("%s: the rule sends: %v", test.name, err)
+		}
+		if _, err := sqs.NewFromConfig(c).SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: made.QueueUrl, MessageBody: aws.String("x")}); (err == nil) != test.sends {
+			t.Errorf("%s: the role sends: %v", test.name, err)
+		}
 	}
 }
 

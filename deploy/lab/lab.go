@@ -214,6 +214,7 @@ func (l *Lab) serve(listener net.Listener) error {
 		Account: o.Account, Region: o.Region, Endpoint: l.url, Dir: l.Dir(), Async: async,
 		Concurrency: o.Concurrency, Identify: l.front.AddIdentity, Policy: l.iam.PutResourcePolicy,
 		MayAssume: func(roleARN string) bool { return l.gate.MayAssume(lambdaService, roleARN) },
+		MayCall:   l.gate.MayCall,
 	})
 	l.serveMessages()
 	s := o.SSM

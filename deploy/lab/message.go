@@ -24,17 +24,31 @@ import (
 const (
 	snsService    = "sns.amazonaws.com"
 	eventsService = "events.amazonaws.com"
+	trailService  = "cloudtrail.amazonaws.com"
 )
 
 // serveMessages makes SQS and SNS, which reach functions and each other.
 func (l *Lab) serveMessages() {
 	o, q, n := l.options, l.options.SQS, l.options.SNS
 	q.Account, q.Region, q.URL, q.Now, q.Logger, q.Seed = o.Account, o.Region, l.url, o.Now, o.Logger, o.Seed
-	q.Invoker = reader{l.lambda}
+	q.Invoker, q.Policy = reader{l.lambda}, l.iam.PutResourcePolicy
+	q.MayDeliver = func(service, sourceARN, queueARN string) bool {
+		return l.gate.MayUse(iam.Call{Principal: service, Action: "sqs:SendMessage", Resource: queueARN}, sourceARN)
+	}
+	q.MayEncrypt = l.mayEncrypt
 	l.sqs = sqs.New(q)
 	n.Account, n.Region, n.URL, n.Now, n.Logger, n.Seed = o.Account, o.Region, l.url, o.Now, o.Logger, o.Seed
-	n.Dir, n.Queues, n.Functions = l.Dir(), queues{l.sqs}, functions{l.lambda, l.gate}
+	n.Dir, n.Queues, n.Functions, n.Policy = l.Dir(), queues{l.sqs}, functions{l.lambda, l.gate}, l.iam.PutResourcePolicy
+	n.MayPublish = func(service, sourceARN, topicARN string) bool {
+		return l.gate.MayUse(iam.Call{Principal: service, Action: "sns:Publish", Resource: topicARN}, sourceARN)
+	}
+	n.MayEncrypt = l.mayEncrypt
 	l.sns = sns.New(n)
+}
+
+// mayEncrypt tells whether a service may use the key of a topic or a queue.
+func (l *Lab) mayEncrypt(service, sourceARN, holderARN, key string) bool {
+	return l.gate.MayEncrypt(service, holderARN, key, sourceARN, "kms:GenerateDataKey", "kms:Decrypt")
 }
 
 // reader is Lambda as SQS sees it.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/keytrail/keytrail/deploy/lab/cloudtrail"
 	"github.com/keytrail/keytrail/deploy/lab/events"
+	"github.com/keytrail/keytrail/deploy/lab/iam"
 	"github.com/keytrail/keytrail/deploy/lab/secretsmanager"
 )
 
@@ -32,7 +33,7 @@ func (l *Lab) makeEvents() {
 		secret, _ := l.secrets.Look(id)
 		return secret.ARN
 	}
-	t.Deliver = l.deliver
+	t.Deliver, t.MayWrite = l.deliver, l.mayWrite
 	if t.Trails == nil {
 		t.Trails = []string{"management"}
 	}
@@ -43,6 +44,21 @@ func (l *Lab) makeEvents() {
 // rule invoke it. Other targets judge by themselves.
 func (l *Lab) mayDeliver(targetARN, ruleARN string) bool {
 	return !strings.HasPrefix(targetARN, "arn:aws:lambda:") || l.gate.MayInvoke(eventsService, targetARN, ruleARN)
+}
+
+// mayWrite tells whether the policy of a bucket lets CloudTrail look at it and
+// write into it as it does: with the owner's full control over each object.
+// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/create-s3-bucket-policy-for-cloudtrail.html
+func (l *Lab) mayWrite(bucket, prefix, trailARN string) bool {
+	if prefix != "" {
+		prefix += "/"
+	}
+	arn := "arn:aws:s3:::" + bucket
+	return l.gate.MayUse(iam.Call{Principal: trailService, Action: "s3:GetBucketAcl", Resource: arn}, trailARN) &&
+		l.gate.MayUse(iam.Call{
+			Principal: trailService, Action: "s3:PutObject", Resource: arn + "/" + prefix + "AWSLogs/" + l.options.Account + "/CloudTrail/",
+			Keys: iam.Keys{"s3:x-amz-acl": {"bucket-owner-full-control"}},
+		}, trailARN)
 }
 
 // deliver hands what a trail passes on to EventBridge.

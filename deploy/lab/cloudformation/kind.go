@@ -55,6 +55,19 @@ func define[P any](d definition[P]) kind {
 	}
 }
 
+// undone has an update of several calls leave all as it was when one of them
+// fails: what was not changed yet is changed to itself.
+func undone[P any](update func(t *task, e entity, was, is *P) (entity, error)) func(t *task, e entity, was, is *P) (entity, error) {
+	return func(t *task, e entity, was, is *P) (entity, error) {
+		changed, err := update(t, e, was, is)
+		if err != nil {
+			_, _ = update(t, e, is, was) // err is what is to be told
+			return e, err
+		}
+		return changed, nil
+	}
+}
+
 // field returns a top-level property by its name.
 func (k kind) field(name string) reflect.StructField {
 	f, _ := k.properties.FieldByName(name)
@@ -103,14 +116,20 @@ func (k kind) isNamed(written map[string]any) bool {
 
 // kinds are all resource types, a file for each service.
 var kinds = collect(
+	chatbotKinds,
+	cloudTrailKinds,
 	cloudWatchKinds,
 	ec2Kinds,
+	eventsKinds,
 	iamKinds,
 	kmsKinds,
 	lambdaKinds,
+	lambdaEventKinds,
 	logsKinds,
 	s3Kinds,
 	secretsManagerKinds,
+	snsKinds,
+	sqsKinds,
 	ssmKinds,
 )
 

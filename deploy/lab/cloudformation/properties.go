@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,7 +31,7 @@ type Tag struct {
 // required, fixed (to change it is to make another resource) and name (fixed,
 // and the name of the resource). Scalars become what is wanted of them where
 // their text allows it, as in CloudFormation. The error tells all that is
-// wrong.
+// wrong. A text may have the tag `pattern` beside it, a regular expression.
 func parse(properties map[string]any, into any) error {
 	p := parser{}
 	p.object(reflect.ValueOf(into).Elem(), properties, "#")
@@ -57,8 +58,13 @@ func (p *parser) object(v reflect.Value, m map[string]any, path string) {
 	}
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if _, given := m[f.Name]; !given && marked(f, "required") {
+		_, given := m[f.Name]
+		pattern := f.Tag.Get("pattern")
+		switch {
+		case !given && marked(f, "required"):
 			p.complain("%s: required key [%s] not found", path, f.Name)
+		case given && pattern != "" && !regexp.MustCompile(pattern).MatchString(v.Field(i).String()):
+			p.complain("%s/%s: failed validation constraint for keyword [pattern]", path, f.Name)
 		}
 	}
 }

@@ -6,8 +6,8 @@
 // A resource is made by calls to the lab's services over their wire protocols,
 // so that what a stack does is recorded and judged as what anybody else does;
 // what has no wire protocol in the lab is behind small interfaces. Types that
-// have no service at all (alarms, log groups, keys) are kept with their
-// properties for a test to read. A type, a property or a value that is not known
+// have no service at all (alarms, log groups, keys, channels of chat) are kept
+// with their properties for a test to read. A type, a property or a value that is not known
 // is an error that names it.
 //
 // An operation is done by the time its call returns. It makes one resource
@@ -18,7 +18,9 @@
 // Not modelled: nested stacks, stack sets, imports and exports between stacks,
 // drift, stack policies, service roles, termination protection, custom
 // resources, macros, the tags aws:cloudformation:*, and waiting: a function's
-// rotation that a stack begins runs on when the stack is complete.
+// rotation that a stack begins runs on when the stack is complete, and the name
+// of a queue that was deleted is refused for a minute. What a function's role
+// lets it read of a queue is asked when the mapping is made, not at each read.
 package cloudformation
 
 import (
@@ -33,6 +35,7 @@ import (
 	"time"
 
 	"github.com/keytrail/keytrail/deploy/lab/lambda"
+	"github.com/keytrail/keytrail/deploy/lab/sqs"
 )
 
 // Functions is Lambda as CloudFormation sees it.
@@ -67,6 +70,14 @@ type Role struct {
 	Boundary string                     // ARN, "" for none
 }
 
+// Sources is the part of Lambda that reads queues for functions, as
+// CloudFormation sees it.
+type Sources interface {
+	// AddSource has a function invoked with the messages of a queue until
+	// remove is called. An error that is a [*wire.Error] has Lambda's words.
+	AddSource(sqs.Source) (remove func(), err error)
+}
+
 // Options of a service. All but Now, Seed and Programs are required.
 type Options struct {
 	Account   string
@@ -77,6 +88,7 @@ type Options struct {
 	Front     http.Handler     // all services of the lab
 	AccessKey string           // of whoever calls Create
 	Functions Functions
+	Sources   Sources
 	Policies  Policies
 	// Programs are those of stacks that come over the wire, by the logical id
 	// of the function whose code they take the place of; optional.
@@ -95,6 +107,8 @@ type Service struct {
 	roles    map[string]Role
 	inline   map[string]map[string]json.RawMessage // policies of roles that are resources of their own
 	grants   map[string]map[string]json.RawMessage // statements of functions, by ARN and id
+	mappings map[string]mapping                    // of queues to functions, by id
+	channels map[string]map[string]bool            // of chat, by the ARN of a topic that they follow
 }
 
 // New returns a service without stacks.
@@ -105,6 +119,7 @@ func New(o Options) *Service {
 	return &Service{
 		options: o, taken: map[string]bool{}, roles: map[string]Role{},
 		inline: map[string]map[string]json.RawMessage{}, grants: map[string]map[string]json.RawMessage{},
+		mappings: map[string]mapping{}, channels: map[string]map[string]bool{},
 	}
 }
 
@@ -198,7 +213,7 @@ func handlerMessage(err error, token string) string {
 	}
 	code := "GeneralServiceException"
 	switch {
-	case strings.Contains(r.Code, "AlreadyExist") || r.Code == "ResourceExistsException" || strings.Contains(r.Code, "AlreadyOwned"):
+	case strings.Contains(r.Code, "AlreadyExist") || r.Code == "ResourceExistsException" || r.Code == "ResourceConflictException" || strings.Contains(r.Code, "AlreadyOwned"):
 		code = "AlreadyExists"
 	case strings.Contains(r.Code, "AccessDenied"):
 		code = "AccessDenied"

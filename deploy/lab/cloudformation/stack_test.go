@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -29,7 +30,13 @@ import (
 // rotator is a rotation function that stores the token as the new value.
 var rotator string
 
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" {
+		lambda.Start(tell) // a function of the stack in testdata/events.yaml
+		return
+	}
+	os.Exit(buildAndRun(m))
+}
 
 func buildAndRun(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "rotator")
@@ -234,7 +241,7 @@ func (w world) checkBucket(s *cloudformation.Stack) {
 func (w world) checkPolicies(s *cloudformation.Stack) {
 	w.Helper()
 	role := w.Policies().Roles()[w.physical(s, "Role")]
-	if got, want := slices.Sorted(maps.Keys(role.Inline)), []string{"bucket", "list", "secrets", "text"}; !slices.Equal(got, want) {
+	if got, want := slices.Sorted(maps.Keys(role.Inline)), []string{"bucket", "list", "queue", "secrets", "text"}; !slices.Equal(got, want) {
 		w.Errorf("the role has the policies %v, want %v", got, want)
 	}
 	managed := []string{"arn:aws:iam::111122223333:policy/trail-managed", "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"}

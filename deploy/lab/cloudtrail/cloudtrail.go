@@ -39,6 +39,10 @@ type Options struct {
 	// SecretARN finds the secret that a name or ARN means; "" is none. It must
 	// not call the service. nil finds nothing but ARNs.
 	SecretARN func(id string) string
+	// MayWrite tells whether the policy of a bucket lets CloudTrail write the
+	// log files of a trail below a prefix. It must not call the service. nil
+	// allows all.
+	MayWrite func(bucket, prefix, trailARN string) bool
 	// Deliver is told of every event that a trail which logs passes on to
 	// EventBridge, in order. It must not call the service.
 	Deliver func(Event)
@@ -83,6 +87,9 @@ func New(o Options) *Service {
 	}
 	if o.SecretARN == nil {
 		o.SecretARN = func(string) string { return "" }
+	}
+	if o.MayWrite == nil {
+		o.MayWrite = func(string, string, string) bool { return true }
 	}
 	if o.Deliver == nil {
 		o.Deliver = func(Event) {}
@@ -129,6 +136,7 @@ var actions = map[string]action{
 	"PutEventSelectors": decoded((*Service).putEventSelectors),
 	"StartLogging":      decoded((*Service).startLogging),
 	"StopLogging":       decoded((*Service).stopLogging),
+	"UpdateTrail":       decoded((*Service).updateTrail),
 }
 
 func decoded[I, O any](f func(*Service, *I) (*O, error)) action {

@@ -228,3 +228,35 @@ func TestWhatEventBridgeGets(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// A trail needs a bucket whose policy lets CloudTrail write, also after a change.
+func TestATrailNeedsItsBucket(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, cloudtrail.Options{MayWrite: func(bucket, prefix, arn string) bool {
+		return bucket == "logs" && prefix == "audit" && arn == "arn:aws:cloudtrail:us-east-1:111122223333:trail/trail"
+	}})
+	if _, err := l.ask("CreateTrail", `{"Name":"trail","S3BucketName":"other","S3KeyPrefix":"audit"}`); code(err) != "InsufficientS3BucketPolicyException" {
+		t.Errorf("a trail without a bucket: %v", err)
+	}
+	if _, err := l.ask("UpdateTrail", `{"Name":"trail"}`); code(err) != "TrailNotFoundException" {
+		t.Errorf("a change of no trail: %v", err)
+	}
+	l.must("CreateTrail", `{"Name":"trail","S3BucketName":"logs","S3KeyPrefix":"audit","SnsTopicName":"told"}`)
+	if _, err := l.ask("UpdateTrail", `{"Name":"trail","S3KeyPrefix":""}`); code(err) != "InsufficientS3BucketPolicyException" {
+		t.Errorf("another prefix: %v", err)
+	}
+	l.must("UpdateTrail", `{"Name":"trail","IsMultiRegionTrail":true,"EnableLogFileValidation":true}`)
+	got, err := l.ask("GetTrail", `{"Name":"trail"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := got["Trail"].(map[string]any)
+	want := map[string]any{
+		"S3BucketName": "logs", "S3KeyPrefix": "audit", "SnsTopicARN": "arn:aws:sns:us-east-1:111122223333:told", "IsMultiRegionTrail": true, "LogFileValidationEnabled": true,
+	}
+	for name := range want {
+		if is[name] != want[name] {
+			t.Errorf("%s is %v, want %v", name, is[name], want[name])
+		}
+	}
+}

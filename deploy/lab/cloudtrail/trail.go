@@ -75,26 +75,77 @@ func (s *Service) createTrail(in *api.CreateTrailInput) (*api.CreateTrailOutput,
 	switch {
 	case !validTrail.MatchString(name):
 		return nil, refusal("InvalidTrailNameException", "Trail name must have 3 to 128 letters, digits, periods, underscores and dashes.")
-	case bucket == "":
-		return nil, refusal("InvalidS3BucketNameException", "Bucket name cannot be blank!")
 	case s.trails[name] != nil:
 		return nil, refusal("TrailAlreadyExistsException", "Trail "+name+" already exists for customer: "+s.options.Account)
 	}
 	t := s.newTrail(name, bucket)
-	t.S3KeyPrefix, t.KmsKeyId = in.S3KeyPrefix, in.KmsKeyId
-	for to, from := range map[**bool]*bool{
-		&t.IsMultiRegionTrail: in.IsMultiRegionTrail, &t.IncludeGlobalServiceEvents: in.IncludeGlobalServiceEvents, &t.LogFileValidationEnabled: in.EnableLogFileValidation,
-	} {
-		if from != nil {
-			*to = from
-		}
+	if err := s.change(t, &api.UpdateTrailInput{
+		S3BucketName: &bucket, S3KeyPrefix: in.S3KeyPrefix, SnsTopicName: in.SnsTopicName, KmsKeyId: in.KmsKeyId,
+		IsMultiRegionTrail: in.IsMultiRegionTrail, IncludeGlobalServiceEvents: in.IncludeGlobalServiceEvents,
+		EnableLogFileValidation: in.EnableLogFileValidation,
+	}); err != nil {
+		return nil, err
 	}
 	s.trails[name] = t
 	return &api.CreateTrailOutput{
 		Name: t.Name, TrailARN: t.TrailARN, S3BucketName: t.S3BucketName, S3KeyPrefix: t.S3KeyPrefix, KmsKeyId: t.KmsKeyId,
-		IncludeGlobalServiceEvents: t.IncludeGlobalServiceEvents, IsMultiRegionTrail: t.IsMultiRegionTrail,
+		SnsTopicARN: t.SnsTopicARN, IncludeGlobalServiceEvents: t.IncludeGlobalServiceEvents, IsMultiRegionTrail: t.IsMultiRegionTrail,
 		IsOrganizationTrail: t.IsOrganizationTrail, LogFileValidationEnabled: t.LogFileValidationEnabled,
 	}, nil
+}
+
+// updateTrail changes what a request has and leaves the rest.
+func (s *Service) updateTrail(in *api.UpdateTrailInput) (*api.UpdateTrailOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.find(in.Name)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.change(t, in); err != nil {
+		return nil, err
+	}
+	return &api.UpdateTrailOutput{
+		Name: t.Name, TrailARN: t.TrailARN, S3BucketName: t.S3BucketName, S3KeyPrefix: t.S3KeyPrefix, KmsKeyId: t.KmsKeyId,
+		SnsTopicARN: t.SnsTopicARN, IncludeGlobalServiceEvents: t.IncludeGlobalServiceEvents, IsMultiRegionTrail: t.IsMultiRegionTrail,
+		IsOrganizationTrail: t.IsOrganizationTrail, LogFileValidationEnabled: t.LogFileValidationEnabled,
+	}, nil
+}
+
+// change puts settings into a trail whose bucket takes its log files then. An
+// empty text takes a setting away.
+// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/create-s3-bucket-policy-for-cloudtrail.html
+func (s *Service) change(t *trail, in *api.UpdateTrailInput) error {
+	is := t.Trail
+	topic := in.SnsTopicName
+	if name := aws.ToString(topic); name != "" && !strings.HasPrefix(name, "arn:") {
+		topic = aws.String("arn:aws:sns:" + s.options.Region + ":" + s.options.Account + ":" + name)
+	}
+	for to, text := range map[**string]*string{
+		&is.S3BucketName: in.S3BucketName, &is.S3KeyPrefix: in.S3KeyPrefix, &is.KmsKeyId: in.KmsKeyId, &is.SnsTopicARN: topic,
+	} {
+		if text != nil {
+			if *to = text; *text == "" {
+				*to = nil
+			}
+		}
+	}
+	for to, flag := range map[**bool]*bool{
+		&is.IsMultiRegionTrail: in.IsMultiRegionTrail, &is.IncludeGlobalServiceEvents: in.IncludeGlobalServiceEvents,
+		&is.LogFileValidationEnabled: in.EnableLogFileValidation,
+	} {
+		if flag != nil {
+			*to = flag
+		}
+	}
+	switch bucket := aws.ToString(is.S3BucketName); {
+	case bucket == "":
+		return refusal("InvalidS3BucketNameException", "Bucket name cannot be blank!")
+	case !s.options.MayWrite(bucket, aws.ToString(is.S3KeyPrefix), *is.TrailARN):
+		return refusal("InsufficientS3BucketPolicyException", "Incorrect S3 bucket policy is detected for bucket: "+bucket)
+	}
+	t.Trail = is
+	return nil
 }
 
 func (s *Service) deleteTrail(in *api.DeleteTrailInput) (*api.DeleteTrailOutput, error) {

@@ -16,6 +16,9 @@ type Directory interface {
 	Secret(id string) (Secret, bool)
 	// Tags returns the tags of a document by its ARN, nil if it has none.
 	Tags(arn string) map[string]string
+	// Key returns the KMS key that a topic or a queue was given, by its ARN,
+	// "" for none.
+	Key(arn string) string
 }
 
 // Secret is what IAM sees of a secret.
@@ -91,13 +94,38 @@ func (g *Gate) MayList(caller wire.Identity, bucket string) bool {
 	}).Allowed
 }
 
-// MayInvoke decides on a function that a service invokes for a resource, which
+// MayUse decides on a call that a service makes on behalf of a resource, which
 // is aws:SourceArn, of this account.
+func (g *Gate) MayUse(c Call, sourceARN string) bool {
+	c.Keys = c.Keys.with(Keys{"aws:SourceAccount": {g.engine.account}, "aws:SourceArn": {sourceARN}})
+	return g.engine.Authorize(context.Background(), c).Allowed
+}
+
+// MayInvoke decides on a function that a service invokes for a resource.
 func (g *Gate) MayInvoke(service, functionARN, sourceARN string) bool {
-	return g.engine.Authorize(context.Background(), Call{
-		Principal: service, Action: "lambda:InvokeFunction", Resource: functionARN,
-		Keys: Keys{"aws:SourceAccount": {g.engine.account}, "aws:SourceArn": {sourceARN}},
-	}).Allowed
+	return g.MayUse(Call{Principal: service, Action: "lambda:InvokeFunction", Resource: functionARN}, sourceARN)
+}
+
+// MayCall decides on a call that a service makes, or would make, as a session of
+// a role: it does not come over the wire.
+func (g *Gate) MayCall(session wire.Identity, action, resource string) bool {
+	return g.engine.Authorize(context.Background(), Call{Principal: session.ARN, Action: action, Resource: resource}).Allowed
+}
+
+// MayEncrypt decides on the key of a topic or a queue that a service uses, or a
+// function that reads: every one of some actions of KMS must be allowed. A
+// source is that of MayUse, "" for none.
+func (g *Gate) MayEncrypt(principal, holderARN, key, sourceARN string, actions ...string) bool {
+	on := g.messageKey(holderARN, key)
+	if sourceARN != "" {
+		on.keys = on.keys.with(Keys{"aws:SourceAccount": {g.engine.account}, "aws:SourceArn": {sourceARN}})
+	}
+	for _, action := range actions {
+		if !g.engine.Authorize(context.Background(), Call{Principal: principal, Action: action, Resource: on.arn, Keys: on.keys}).Allowed {
+			return false
+		}
+	}
+	return true
 }
 
 // MayAssume decides on a role that a service assumes, by the role's trust

@@ -41,6 +41,16 @@ func (shelf) Tags(arn string) map[string]string {
 	return nil
 }
 
+func (shelf) Key(arn string) string {
+	switch arn[strings.LastIndexByte(arn, ':')+1:] {
+	case "sealed":
+		return cmk
+	case "aws-sealed":
+		return "alias/aws/sqs"
+	}
+	return ""
+}
+
 // silent answers every call with nothing.
 type silent struct{}
 
@@ -145,6 +155,10 @@ func TestWhatCallsNeed(t *testing.T) {
 		return "kms:" + action + " " + cmk + " aws:viaawsservice=true kms:calleraccount=111122223333 kms:encryptioncontext:secretarn=" + secretARN +
 			" kms:encryptioncontextkeys=SecretARN,SecretVersionId kms:viaservice=secretsmanager.us-east-1.amazonaws.com"
 	}
+	held := func(action, service, member string) string {
+		return "kms:" + action + " " + cmk + " aws:viaawsservice=true kms:calleraccount=111122223333 kms:encryptioncontext:" + strings.ToLower(member) + "=arn:aws:" + service +
+			":us-east-1:111122223333:sealed kms:encryptioncontextkeys=" + member + " kms:viaservice=" + service + ".us-east-1.amazonaws.com"
+	}
 	until := time.Now().Add(36 * time.Hour).UTC().Format(time.RFC3339)
 	for _, test := range []struct {
 		name string
@@ -191,6 +205,8 @@ func TestWhatCallsNeed(t *testing.T) {
 			[]string{"s3:PutObject " + object + " s3:if-match=tag", "s3:GetObject " + object}},
 		{"several deletes", call{service: "s3", action: "DeleteObjects", path: "/b?delete", body: `<Delete><Object><Key>k</Key></Object><Object><Key>l</Key><VersionId>v</VersionId></Object></Delete>`},
 			[]string{"s3:DeleteObject " + object, "s3:DeleteObjectVersion arn:aws:s3:::b/l"}},
+		{"an object with an ACL", call{service: "s3", action: "PutObject", path: "/b/k", header: map[string]string{"X-Amz-Acl": "bucket-owner-full-control"}},
+			[]string{"s3:PutObject " + object + " s3:x-amz-acl=bucket-owner-full-control"}},
 		{"JSON in an object is no member", call{service: "s3", action: "PutObject", path: "/b/k", body: `{"If-Match":"tag"}`}, []string{"s3:PutObject " + object}},
 
 		{"an invocation", call{service: "lambda", action: "Invoke", path: "/2015-03-31/functions/rotate/invocations", body: `{"Qualifier":"x"}`}, []string{"lambda:InvokeFunction " + functionARN}},
@@ -205,10 +221,23 @@ func TestWhatCallsNeed(t *testing.T) {
 			[]string{"sns:Unsubscribe arn:aws:sns:us-east-1:111122223333:alerts"}},
 		{"several messages", call{service: "sqs", action: "SendMessageBatch", body: `{"QueueUrl":"http://127.0.0.1/111122223333/work","QueueName":"x"}`},
 			[]string{"sqs:SendMessage arn:aws:sqs:us-east-1:111122223333:work"}},
+		{"a message to a topic with a key", call{service: "sns", header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, body: "Action=Publish&TopicArn=arn:aws:sns:us-east-1:111122223333:sealed"},
+			[]string{"sns:Publish arn:aws:sns:us-east-1:111122223333:sealed", held("GenerateDataKey", "sns", "aws:sns:topicArn"), held("Decrypt", "sns", "aws:sns:topicArn")}},
+		{"a message to a queue with a key", call{service: "sqs", action: "SendMessage", body: `{"QueueUrl":"http://127.0.0.1/111122223333/sealed"}`},
+			[]string{"sqs:SendMessage arn:aws:sqs:us-east-1:111122223333:sealed", held("GenerateDataKey", "sqs", "aws:sqs:arn"), held("Decrypt", "sqs", "aws:sqs:arn")}},
+		{"messages from there", call{service: "sqs", action: "ReceiveMessage", body: `{"QueueUrl":"http://127.0.0.1/111122223333/sealed"}`},
+			[]string{"sqs:ReceiveMessage arn:aws:sqs:us-east-1:111122223333:sealed", held("Decrypt", "sqs", "aws:sqs:arn")}},
+		{"AWS's own key needs no right", call{service: "sqs", action: "ReceiveMessage", body: `{"QueueUrl":"http://127.0.0.1/111122223333/aws-sealed"}`},
+			[]string{"sqs:ReceiveMessage arn:aws:sqs:us-east-1:111122223333:aws-sealed"}},
 		{"a queue to be made", call{service: "sqs", action: "CreateQueue", body: `{"QueueName":"work"}`}, []string{"sqs:CreateQueue arn:aws:sqs:us-east-1:111122223333:work"}},
 		{"targets of a rule", call{service: "events", action: "PutTargets", body: `{"Rule":"watch","Name":"x"}`}, []string{"events:PutTargets arn:aws:events:us-east-1:111122223333:rule/watch"}},
 		{"events", call{service: "events", action: "PutEvents", body: `{"Entries":[]}`}, []string{"events:PutEvents arn:aws:events:us-east-1:111122223333:event-bus/default"}},
 		{"events of the trail", call{service: "cloudtrail", action: "LookupEvents"}, []string{"cloudtrail:LookupEvents *"}},
+		{"a trail by its name", call{service: "cloudtrail", action: "GetTrailStatus", body: `{"Name":"management"}`},
+			[]string{"cloudtrail:GetTrailStatus arn:aws:cloudtrail:us-east-1:111122223333:trail/management"}},
+		{"a trail by its ARN", call{service: "cloudtrail", action: "PutEventSelectors", body: `{"TrailName":"arn:aws:cloudtrail:us-east-1:111122223333:trail/management"}`},
+			[]string{"cloudtrail:PutEventSelectors arn:aws:cloudtrail:us-east-1:111122223333:trail/management"}},
+		{"all trails", call{service: "cloudtrail", action: "DescribeTrails", body: `{"trailNameList":["management"]}`}, []string{"cloudtrail:DescribeTrails *"}},
 		{"who am I", call{service: "sts", header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, body: "Action=GetCallerIdentity"}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -414,6 +443,72 @@ func TestServicesInvokeByTheFunctionsPolicy(t *testing.T) {
 	}
 	if err := e.PutResourcePolicy(functionARN, nil); err != nil || g.MayInvoke("secretsmanager.amazonaws.com", functionARN, secretARN) {
 		t.Errorf("without a policy it may invoke (%v)", err)
+	}
+}
+
+// Topics, queues and buckets let services in as the guides of those have it.
+// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html
+// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/create-s3-bucket-policy-for-cloudtrail.html
+func TestServicesUseWhatLetsThem(t *testing.T) {
+	t.Parallel()
+	const (
+		topic = "arn:aws:sns:us-east-1:111122223333:alerts"
+		queue = "arn:aws:sqs:us-east-1:111122223333:dead"
+		rule  = "arn:aws:events:us-east-1:111122223333:rule/watch"
+		alarm = "arn:aws:cloudwatch:us-east-1:111122223333:alarm:errors"
+		trail = "arn:aws:cloudtrail:us-east-1:111122223333:trail/management"
+	)
+	e := iam.New(account, region, iam.Options{Enforcement: iam.Everyone})
+	g, err := iam.NewGate(e, shelf{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lets := func(service, action, resource, condition string) string {
+		return `{"Effect":"Allow","Principal":{"Service":"` + service + `.amazonaws.com"},"Action":"` + action + `","Resource":"` + resource + `","Condition":` + condition + `}`
+	}
+	for arn, statements := range map[string][]string{
+		topic: {
+			lets("events", "sns:Publish", topic, `{"ArnEquals":{"aws:SourceArn":"`+rule+`"},"StringEquals":{"aws:SourceAccount":"111122223333"}}`),
+			lets("cloudwatch", "SNS:Publish", topic, `{"ArnLike":{"aws:SourceArn":"arn:aws:cloudwatch:*:111122223333:alarm:*"}}`),
+		},
+		queue: {lets("events", "sqs:SendMessage", queue, `{"ArnLike":{"AWS:SourceArn":"arn:aws:events:us-east-1:111122223333:rule/watch*"},"StringEquals":{"AWS:SourceAccount":"111122223333"}}`)},
+		bucket: {
+			lets("cloudtrail", "s3:GetBucketAcl", bucket, `{"StringEquals":{"aws:SourceArn":"`+trail+`"}}`),
+			lets("cloudtrail", "s3:PutObject", bucket+"/AWSLogs/111122223333/*", `{"StringEquals":{"aws:SourceArn":"`+trail+`","aws:SourceAccount":"111122223333","s3:x-amz-acl":"bucket-owner-full-control"}}`),
+		},
+	} {
+		if err := e.PutResourcePolicy(arn, policy(statements...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log := iam.Call{Principal: "cloudtrail.amazonaws.com", Action: "s3:PutObject", Resource: bucket + "/AWSLogs/111122223333/CloudTrail/x"}
+	owned := log
+	owned.Keys = iam.Keys{"s3:x-amz-acl": {"bucket-owner-full-control"}}
+	elsewhere := owned
+	elsewhere.Resource = bucket + "/register/x"
+	for _, test := range []struct {
+		name   string
+		call   iam.Call
+		source string
+		want   bool
+	}{
+		{"a rule publishes", iam.Call{Principal: "events.amazonaws.com", Action: "sns:Publish", Resource: topic}, rule, true},
+		{"another rule does not", iam.Call{Principal: "events.amazonaws.com", Action: "sns:Publish", Resource: topic}, rule + "2", false},
+		{"an alarm publishes", iam.Call{Principal: "cloudwatch.amazonaws.com", Action: "sns:Publish", Resource: topic}, alarm, true},
+		{"an alarm of another account does not", iam.Call{Principal: "cloudwatch.amazonaws.com", Action: "sns:Publish", Resource: topic}, strings.Replace(alarm, account, "444455556666", 1), false},
+		{"a service that is not named does not", iam.Call{Principal: "budgets.amazonaws.com", Action: "sns:Publish", Resource: topic}, alarm, false},
+		{"a rule buries an event", iam.Call{Principal: "events.amazonaws.com", Action: "sqs:SendMessage", Resource: queue}, rule, true},
+		{"an alarm sends nothing to a queue", iam.Call{Principal: "cloudwatch.amazonaws.com", Action: "sqs:SendMessage", Resource: queue}, alarm, false},
+		{"a trail looks at its bucket", iam.Call{Principal: "cloudtrail.amazonaws.com", Action: "s3:GetBucketAcl", Resource: bucket}, trail, true},
+		{"a trail writes what the owner controls", owned, trail, true},
+		{"nothing that the owner does not control", log, trail, false},
+		{"nothing elsewhere", elsewhere, trail, false},
+		{"nothing for another trail", owned, trail + "2", false},
+	} {
+		if got := g.MayUse(test.call, test.source); got != test.want {
+			t.Errorf("%s: %t", test.name, got)
+		}
 	}
 }
 

@@ -66,6 +66,7 @@ var known = map[string]arity{
 	"aws:sourceaccount":         single, // of calls that a service makes
 	"aws:sourcearn":             single, // of calls that a service makes
 	"aws:sourceip":              single,
+	"aws:sourceowner":           single, // absent: services that send it make no calls here
 	"aws:sourcevpc":             single, // absent
 	"aws:sourcevpce":            single, // absent
 	"aws:tagkeys":               multi,

@@ -47,15 +47,22 @@ var kindsOfResource = map[string]kindOfResource{
 	"topic": func(q *question) []resource {
 		return append(some(q.member("TargetArn")), some(q.member("TopicArn"))...)
 	},
-	"new-topic":    func(q *question) []resource { return some(q.arn("sns", q.member("Name"))) },
+	"new-topic": func(q *question) []resource { return some(q.arn("sns", q.member("Name"))) },
+	"topic-key": func(q *question) []resource {
+		return q.messageKeys(append(q.members("TargetArn"), q.members("TopicArn")...))
+	},
 	"tagged-topic": func(q *question) []resource { return some(q.member("ResourceArn")) },
 	"topic-of":     (*question).topicOf, // SubscriptionArn
 	"queue":        (*question).queue,   // the last part of QueueUrl
-	"named-queue":  func(q *question) []resource { return some(q.arn("sqs", q.member("QueueName"))) },
-	"rule":         func(q *question) []resource { return some(q.arn("events", "rule/"+q.member("Name"))) },
-	"rule-of":      func(q *question) []resource { return some(q.arn("events", "rule/"+q.member("Rule"))) },
-	"event-bus":    func(q *question) []resource { return some(q.arn("events", "event-bus/default")) },
-	"role":         (*question).role, // the one of RoleName
+	// The customer managed key of a topic or a queue, which it uses in the
+	// caller's name.
+	"queue-key":   func(q *question) []resource { return q.messageKeys([]string{q.queue()[0].arn}) },
+	"named-queue": func(q *question) []resource { return some(q.arn("sqs", q.member("QueueName"))) },
+	"rule":        func(q *question) []resource { return some(q.arn("events", "rule/"+q.member("Name"))) },
+	"rule-of":     func(q *question) []resource { return some(q.arn("events", "rule/"+q.member("Rule"))) },
+	"event-bus":   func(q *question) []resource { return some(q.arn("events", "event-bus/default")) },
+	"role":        (*question).role,  // the one of RoleName
+	"trail":       (*question).trail, // the one of Name or TrailName, which may be an ARN
 }
 
 // some is a resource unless it has no ARN.
@@ -107,16 +114,51 @@ func (q *question) secretKey() []resource {
 	if key == "" || key == "alias/aws/secretsmanager" {
 		return nil
 	}
-	if !strings.HasPrefix(key, "arn:") {
-		key = q.arn("kms", map[bool]string{true: "", false: "key/"}[strings.HasPrefix(key, "alias/")]+key)
-	}
-	return []resource{{arn: key, keys: Keys{
+	return []resource{{arn: q.gate.keyARN(key), keys: Keys{
 		"kms:CallerAccount":               {q.gate.engine.account},
 		"kms:EncryptionContext:SecretARN": {cmp.Or(s.ARN, q.arn("secretsmanager", "secret:"+q.member("Name")))},
 		"kms:EncryptionContextKeys":       {"SecretARN", "SecretVersionId"},
 		"kms:ViaService":                  {"secretsmanager." + q.gate.engine.region + ".amazonaws.com"},
 		"aws:ViaAWSService":               {"true"},
 	}}}
+}
+
+// keyARN makes an ARN of a key's id or of an alias.
+func (g *Gate) keyARN(key string) string {
+	if strings.HasPrefix(key, "arn:") {
+		return key
+	}
+	if !strings.HasPrefix(key, "alias/") {
+		key = "key/" + key
+	}
+	return "arn:aws:kms:" + g.engine.region + ":" + g.engine.account + ":" + key
+}
+
+// messageKeys returns the customer managed keys of topics or queues.
+func (q *question) messageKeys(holders []string) (list []resource) {
+	for _, arn := range holders {
+		if key := q.gate.directory.Key(arn); key != "" && !strings.HasPrefix(key, "alias/aws/") {
+			list = append(list, q.gate.messageKey(arn, key))
+		}
+	}
+	return list
+}
+
+// messageKey is a key as it is used for a topic or a queue.
+// https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+func (g *Gate) messageKey(holder, key string) resource {
+	service, member := "sqs", "aws:sqs:arn"
+	if strings.HasPrefix(holder, "arn:aws:sns:") {
+		service, member = "sns", "aws:sns:topicArn"
+	}
+	return resource{arn: g.keyARN(key), keys: Keys{
+		"kms:CallerAccount":               {g.engine.account},
+		"kms:EncryptionContext:" + member: {holder},
+		"kms:EncryptionContextKeys":       {member},
+		"kms:ViaService":                  {service + "." + g.engine.region + ".amazonaws.com"},
+		"aws:ViaAWSService":               {"true"},
+	}}
 }
 
 func (q *question) rotationFunction() []resource {
@@ -230,4 +272,12 @@ func (q *question) role() []resource {
 		path = r.Path
 	}
 	return some(q.gate.engine.RoleARN(path, name))
+}
+
+func (q *question) trail() []resource {
+	name := cmp.Or(q.member("TrailName"), q.member("Name"))
+	if strings.HasPrefix(name, "arn:") {
+		return some(name)
+	}
+	return some(q.arn("cloudtrail", "trail/"+name))
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keytrail/keytrail/deploy/lab/lambda"
+	"github.com/keytrail/keytrail/deploy/lab/wire"
 )
 
 const (
@@ -209,7 +210,12 @@ func TestEventInvokeConfig(t *testing.T) {
 	t.Parallel()
 	f := function()
 	f.Aliases = []string{"live"}
-	s := newService(t, lambda.Options{Async: lambda.Async{Now: func() time.Time { return time.Unix(1793577600, 0) }}}, f)
+	s := newService(t, lambda.Options{
+		Async: lambda.Async{Now: func() time.Time { return time.Unix(1793577600, 0) }},
+		MayCall: func(_ wire.Identity, action, resource string) bool {
+			return action != "sns:Publish" || strings.HasSuffix(resource, ":told")
+		},
+	}, f)
 	const live = `{"FunctionArn":"` + sampleARN + `:live","LastModified":1793577600,`
 	for _, step := range []struct {
 		method, query, body string
@@ -222,6 +228,8 @@ func TestEventInvokeConfig(t *testing.T) {
 		{"POST", "?Qualifier=live", `{"MaximumEventAgeInSeconds":60}`, 200, live + `"MaximumRetryAttempts":1,"MaximumEventAgeInSeconds":60,"DestinationConfig":{"OnSuccess":{},"OnFailure":{}}}`},
 		{"PUT", "?Qualifier=live", `{"MaximumEventAgeInSeconds":90}`, 200, live + `"MaximumEventAgeInSeconds":90,"DestinationConfig":{"OnSuccess":{},"OnFailure":{}}}`},
 		{"PUT", "", `{"MaximumRetryAttempts":3}`, 400, `{"message":"1 validation error detected: Value '3' at 'maximumRetryAttempts' failed to satisfy constraint: Member must have value less than or equal to 2"}`},
+		{"PUT", "", `{"DestinationConfig":{"OnFailure":{"Destination":"arn:aws:sns:us-east-1:111122223333:other"}}}`, 400,
+			`{"Type":"User","message":"The function's execution role does not have permissions to call Publish on arn:aws:sns:us-east-1:111122223333:other"}`},
 		{"PUT", "?Qualifier=none", `{}`, 404, `{"Message":"Function not found: ` + sampleARN + `:none","Type":"User"}`},
 		{"GET", "/list", "", 200, `{"FunctionEventInvokeConfigs":[` + live + `"MaximumEventAgeInSeconds":90,"DestinationConfig":{"OnSuccess":{},"OnFailure":{}}}]}`},
 		{"DELETE", "?Qualifier=live", "", 204, ""},

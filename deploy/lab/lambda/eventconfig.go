@@ -79,7 +79,7 @@ func (s *Service) existing(key string) (eventConfig, error) {
 }
 
 func (s *Service) changeEventConfig(w http.ResponseWriter, r *http.Request, base func(key string) (eventConfig, error)) error {
-	key, err := s.eventConfigKey(r)
+	f, key, err := s.eventConfigKey(r)
 	if err != nil {
 		return err
 	}
@@ -93,6 +93,9 @@ func (s *Service) changeEventConfig(w http.ResponseWriter, r *http.Request, base
 		return &wire.Error{Code: "InvalidRequestContentException", Message: "Could not parse request body into json: " + err.Error()}
 	}
 	if err := c.check(); err != nil {
+		return err
+	}
+	if err := s.mayReach(f, c.DestinationConfig); err != nil {
 		return err
 	}
 	c.FunctionARN, c.LastModified = key, float64(s.options.Async.Now().UnixMilli())/1000
@@ -128,8 +131,24 @@ func (c eventConfig) check() error {
 	return nil
 }
 
+// mayReach refuses a destination that the role of a function may not send to.
+// https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+func (s *Service) mayReach(f *function, c destinationConfig) error {
+	for _, d := range []destination{c.OnSuccess, c.OnFailure} {
+		action := "sqs:SendMessage"
+		if strings.HasPrefix(d.Destination, "arn:aws:sns:") {
+			action = "sns:Publish"
+		}
+		if d.Destination != "" && !s.options.MayCall(s.options.identity(f.Function), action, d.Destination) {
+			_, name, _ := strings.Cut(action, ":")
+			return invalidParameter("The function's execution role does not have permissions to call " + name + " on " + d.Destination)
+		}
+	}
+	return nil
+}
+
 func (s *Service) serveEventConfig(w http.ResponseWriter, r *http.Request) error {
-	key, err := s.eventConfigKey(r)
+	_, key, err := s.eventConfigKey(r)
 	if err != nil {
 		return err
 	}
@@ -143,7 +162,7 @@ func (s *Service) serveEventConfig(w http.ResponseWriter, r *http.Request) error
 }
 
 func (s *Service) serveDeleteEventConfig(w http.ResponseWriter, r *http.Request) error {
-	key, err := s.eventConfigKey(r)
+	_, key, err := s.eventConfigKey(r)
 	if err != nil {
 		return err
 	}
@@ -174,7 +193,7 @@ func (s *Service) serveEventConfigs(w http.ResponseWriter, r *http.Request) erro
 	return writeJSON(w, http.StatusOK, map[string]any{"FunctionEventInvokeConfigs": list})
 }
 
-func (s *Service) eventConfigKey(r *http.Request) (string, error) {
-	_, arn, err := s.resolve(r.PathValue("name"), r.URL.Query().Get("Qualifier"))
-	return configKey(arn), err
+func (s *Service) eventConfigKey(r *http.Request) (*function, string, error) {
+	f, arn, err := s.resolve(r.PathValue("name"), r.URL.Query().Get("Qualifier"))
+	return f, configKey(arn), err
 }

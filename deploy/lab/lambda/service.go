@@ -47,7 +47,10 @@ type Options struct {
 	Policy func(arn string, policy json.RawMessage) error
 	// MayAssume tells whether Lambda may assume a role. Default: it may.
 	MayAssume func(roleARN string) bool
-	Async     Async // asynchronous invocations
+	// MayCall tells whether a function may make a call with its role. Default:
+	// it may.
+	MayCall func(function wire.Identity, action, resource string) bool
+	Async   Async // asynchronous invocations
 }
 
 // Service holds the functions and their sandboxes. Make it with [New], and end
@@ -96,6 +99,9 @@ func New(o Options) *Service {
 	}
 	if o.MayAssume == nil {
 		o.MayAssume = func(string) bool { return true }
+	}
+	if o.MayCall == nil {
+		o.MayCall = func(wire.Identity, string, string) bool { return true }
 	}
 	o.Async = o.Async.complete()
 	return &Service{

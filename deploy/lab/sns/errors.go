@@ -41,10 +41,10 @@ func errServiceDenied(principal, arn string) *wire.Error {
 		arn + " because no resource-based policy allows the SNS:Publish action"}
 }
 
-// errKey is what a service is told that publishes to a topic under the key of
-// AWS itself, whose policy no one can change.
-func errKey(arn string) *wire.Error {
-	return &wire.Error{Code: "KMSAccessDenied", Message: "The key alias/aws/sns of " + arn + " lets no other service use it."}
+// errKey is what a service is told that publishes to a topic under a key that
+// does not let it.
+func errKey(t *topic) *wire.Error {
+	return &wire.Error{Code: "KMSAccessDenied", Message: "The key " + t.attributes["KmsMasterKeyId"] + " of " + t.arn + " does not let the service use it."}
 }
 
 // errNotHere refuses what the lab does not have.

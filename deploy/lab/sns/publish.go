@@ -203,16 +203,16 @@ func (s *Service) PublishAs(_ context.Context, principal, sourceARN, topicARN, m
 	}
 	text := t.attributes["Policy"]
 	if text == "" {
-		text = s.usualPolicy(t.arn)
+		text = UsualPolicy(s.options.Account, t.arn)
 	}
 	p, err := policy.Parse(text)
 	ask := policy.Request{Principal: principal, Action: "sns:Publish", Resource: t.arn, SourceARN: sourceARN, Account: s.options.Account}
 	n := &notification{message: message}
 	switch {
-	case err != nil || !p.Allows(ask):
+	case err != nil || !s.options.MayPublish(principal, sourceARN, t.arn) || !p.Allows(ask):
 		return errServiceDenied(principal, t.arn)
-	case t.attributes["KmsMasterKeyId"] == "alias/aws/sns":
-		return errKey(t.arn)
+	case !s.mayEncrypt(principal, sourceARN, t):
+		return errKey(t)
 	case message == "":
 		return errParameter("Empty message")
 	case n.size() > maxMessage:
@@ -220,6 +220,20 @@ func (s *Service) PublishAs(_ context.Context, principal, sourceARN, topicARN, m
 	}
 	s.send(t, n)
 	return nil
+}
+
+// mayEncrypt tells whether a service may use the key of a topic, if it has one.
+// The policy of AWS's own key lets no service, and no one can change it.
+// https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+func (s *Service) mayEncrypt(service, sourceARN string, t *topic) bool {
+	switch key := t.attributes["KmsMasterKeyId"]; key {
+	case "":
+		return true
+	case "alias/aws/sns":
+		return false
+	default:
+		return s.options.MayEncrypt(service, sourceARN, t.arn, key)
+	}
 }
 
 // send gives a message to all subscribers who want it, and returns its id.

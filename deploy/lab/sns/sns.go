@@ -12,8 +12,8 @@
 // Not modelled: FIFO topics, SMS, mobile push, Firehose, data protection,
 // delivery status logs, signatures (the envelope's is a fixed text), the
 // confirmation of an unsubscribing, tokens and pending subscriptions that
-// expire, encryption (its attributes are kept, and AWS's own key keeps other
-// services out as it does there), and quotas of calls. A topic's Policy decides
+// expire, encryption (its attributes are kept, and a key keeps services out as
+// it does there), and quotas of calls. A topic's Policy decides
 // on AWS services; what an identity may do is Options.Authorize's. Topics live
 // as long as the service; what was delivered stays.
 package sns
@@ -21,6 +21,7 @@ package sns
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -77,6 +78,16 @@ type Options struct {
 	// Authorize tells whether a caller may do something to a topic; nil allows
 	// all. It must not call the service.
 	Authorize func(caller wire.Identity, action, topicARN string) bool
+	// Policy is told the policy that a topic is given, nil when the topic is
+	// gone, and may refuse it. nil takes all. It must not call the service.
+	Policy func(topicARN string, document json.RawMessage) error
+	// MayPublish is asked beside the topic's policy whether a service may
+	// publish on behalf of one of its resources; nil allows all. It must not
+	// call the service.
+	MayPublish func(service, sourceARN, topicARN string) bool
+	// MayEncrypt is asked whether such a service may use the key of a topic, a
+	// customer managed one; nil allows all. It must not call the service.
+	MayEncrypt func(service, sourceARN, topicARN, key string) bool
 }
 
 // Service implements wire.Service. Make it with [New] and end it with Close.
@@ -110,6 +121,15 @@ func New(o Options) *Service {
 	if o.Authorize == nil {
 		o.Authorize = func(wire.Identity, string, string) bool { return true }
 	}
+	if o.Policy == nil {
+		o.Policy = func(string, json.RawMessage) error { return nil }
+	}
+	if o.MayPublish == nil {
+		o.MayPublish = func(string, string, string) bool { return true }
+	}
+	if o.MayEncrypt == nil {
+		o.MayEncrypt = func(string, string, string, string) bool { return true }
+	}
 	s := &Service{
 		options: o,
 		clock:   clock.New(o.Now),
@@ -120,6 +140,16 @@ func New(o Options) *Service {
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.idle = sync.NewCond(&s.mu)
 	return s
+}
+
+// Key returns the KMS key that a topic was given, "" for none.
+func (s *Service) Key(topicARN string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.topics[topicARN]; t != nil {
+		return t.attributes["KmsMasterKeyId"]
+	}
+	return ""
 }
 
 // Wake has deliveries that wait for their next attempt look at the clock again.

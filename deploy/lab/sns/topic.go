@@ -35,11 +35,11 @@ const usualDelivery = `{"http":{"defaultHealthyRetryPolicy":{"minDelayTarget":20
 	`"numNoDelayRetries":0,"numMinDelayRetries":0,"backoffFunction":"linear"},"disableSubscriptionOverrides":false,` +
 	`"defaultRequestPolicy":{"headerContentType":"text/plain; charset=UTF-8"}}}`
 
-// usualPolicy is the policy of a topic without one, as AWS makes it.
-func (s *Service) usualPolicy(arn string) string {
+// UsualPolicy is the policy of a topic without one, as AWS makes it.
+func UsualPolicy(account, arn string) string {
 	return `{"Version":"2008-10-17","Id":"__default_policy_ID","Statement":[{"Sid":"__default_statement_ID","Effect":"Allow","Principal":{"AWS":"*"},` +
 		`"Action":["SNS:GetTopicAttributes","SNS:SetTopicAttributes","SNS:AddPermission","SNS:RemovePermission","SNS:DeleteTopic","SNS:Subscribe",` +
-		`"SNS:ListSubscriptionsByTopic","SNS:Publish"],"Resource":"` + arn + `","Condition":{"StringEquals":{"AWS:SourceOwner":"` + s.options.Account + `"}}}]}`
+		`"SNS:ListSubscriptionsByTopic","SNS:Publish"],"Resource":"` + arn + `","Condition":{"StringEquals":{"AWS:SourceOwner":"` + account + `"}}}]}`
 }
 
 func (s *Service) arn(name string) string {
@@ -91,8 +91,22 @@ func (s *Service) createTopic(r wire.Request, f form) (any, error) {
 		}
 		return topicResult{arn}, nil
 	}
+	if err := s.tell(arn, attributes["Policy"]); err != nil {
+		return nil, err
+	}
 	s.topics[arn] = &topic{arn: arn, name: name, attributes: attributes, tags: f.tags()}
 	return topicResult{arn}, nil
+}
+
+// tell hands on the policy that a topic gets, if there is one.
+func (s *Service) tell(arn, text string) error {
+	if text == "" {
+		return nil
+	}
+	if err := s.options.Policy(arn, json.RawMessage(text)); err != nil {
+		return errParameter("Policy Error: " + err.Error()) // AWS says null
+	}
+	return nil
 }
 
 // checkTopicAttribute checks an attribute that a caller sets.
@@ -134,6 +148,11 @@ func (s *Service) setTopicAttributes(r wire.Request, f form) (any, error) {
 	if err := checkTopicAttribute(name, value, ""); err != nil {
 		return nil, err
 	}
+	if name == "Policy" {
+		if err := s.tell(t.arn, value); err != nil {
+			return nil, err
+		}
+	}
 	t.attributes[name] = value
 	return nil, nil
 }
@@ -144,7 +163,7 @@ func (s *Service) getTopicAttributes(r wire.Request, f form) (any, error) {
 		return nil, err
 	}
 	all := entries{
-		"TopicArn": t.arn, "Owner": s.options.Account, "DisplayName": "", "Policy": s.usualPolicy(t.arn),
+		"TopicArn": t.arn, "Owner": s.options.Account, "DisplayName": "", "Policy": UsualPolicy(s.options.Account, t.arn),
 		"EffectiveDeliveryPolicy": usualDelivery, "SubscriptionsDeleted": strconv.Itoa(t.deleted),
 	}
 	maps.Copy(all, t.attributes)
@@ -176,6 +195,9 @@ func (s *Service) deleteTopic(r wire.Request, f form) (any, error) {
 		return nil, errDenied(r.Caller, r.Action, arn)
 	}
 	delete(s.topics, arn)
+	if err := s.options.Policy(arn, nil); err != nil {
+		return nil, err
+	}
 	s.subscriptions = slices.DeleteFunc(s.subscriptions, func(sub *subscription) bool { return sub.topic.arn == arn })
 	return nil, nil
 }

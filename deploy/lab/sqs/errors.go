@@ -107,8 +107,8 @@ func errServiceDenied(principal, arn string) *wire.Error {
 	return e
 }
 
-// errKey is what a service is told that delivers to a queue under the key of
-// AWS itself, whose policy no one can change.
-func errKey(arn string) *wire.Error {
-	return modelled("KmsAccessDenied", "KMS.AccessDeniedException", "The key alias/aws/sqs of "+arn+" lets no other service use it.")
+// errKey is what a service is told that delivers to a queue under a key that
+// does not let it.
+func errKey(q *queue) *wire.Error {
+	return modelled("KmsAccessDenied", "KMS.AccessDeniedException", "The key "+q.attributes["KmsMasterKeyId"]+" of "+q.arn+" does not let the service use it.")
 }

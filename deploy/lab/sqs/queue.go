@@ -151,13 +151,20 @@ func (s *Service) createQueue(r wire.Request, in *createQueueInput) (any, error)
 			q.attributes[key] = strconv.Itoa(n.usual)
 		}
 	}
-	q.set(in.Attributes)
+	if err := s.set(q, in.Attributes); err != nil {
+		return nil, err
+	}
 	s.queues[name] = q
 	return map[string]string{"QueueUrl": q.url}, nil
 }
 
 // set takes attributes that were checked. An empty value removes one.
-func (q *queue) set(attributes map[string]string) {
+func (s *Service) set(q *queue, attributes map[string]string) error {
+	if text, given := attributes["Policy"]; given {
+		if err := s.tell(q, text); err != nil {
+			return err
+		}
+	}
 	for key, value := range attributes {
 		q.attributes[key] = value
 		if value == "" {
@@ -167,6 +174,19 @@ func (q *queue) set(attributes map[string]string) {
 	if q.attributes["KmsMasterKeyId"] != "" {
 		q.attributes["SqsManagedSseEnabled"] = "false"
 	}
+	return nil
+}
+
+// tell hands on the policy of a queue.
+func (s *Service) tell(q *queue, text string) error {
+	var document json.RawMessage
+	if text != "" {
+		document = json.RawMessage(text)
+	}
+	if err := s.options.Policy(q.arn, document); err != nil {
+		return errValue(text, "Policy", err.Error())
+	}
+	return nil
 }
 
 func (s *Service) checkAttributes(attributes map[string]string) error {
@@ -241,7 +261,9 @@ func (s *Service) setQueueAttributes(q *queue, _ wire.Request, in setQueueAttrib
 	if err := s.checkAttributes(in.Attributes); err != nil {
 		return nil, err
 	}
-	q.set(in.Attributes)
+	if err := s.set(q, in.Attributes); err != nil {
+		return nil, err
+	}
 	q.modified = s.now()
 	return nil, nil
 }
@@ -348,6 +370,9 @@ func (s *Service) listDeadLetterSourceQueues(q *queue, _ wire.Request, _ pagedQu
 }
 
 func (s *Service) deleteQueue(q *queue, _ wire.Request, _ onlyQueue) (any, error) {
+	if err := s.tell(q, ""); err != nil {
+		return nil, err
+	}
 	delete(s.queues, q.name)
 	s.deleted[q.name] = s.now()
 	q.gone, q.messages = true, nil

@@ -194,10 +194,10 @@ func (s *Service) Deliver(_ context.Context, d Delivery) error {
 	p, err := policy.Parse(q.attributes["Policy"])
 	ask := policy.Request{Principal: d.Principal, Action: "sqs:SendMessage", Resource: q.arn, SourceARN: d.SourceARN, Account: s.options.Account}
 	switch {
-	case err != nil || !p.Allows(ask):
+	case err != nil || !s.options.MayDeliver(d.Principal, d.SourceARN, q.arn) || !p.Allows(ask):
 		return errServiceDenied(d.Principal, q.arn)
-	case q.attributes["KmsMasterKeyId"] == "alias/aws/sqs":
-		return errKey(q.arn)
+	case !s.mayEncrypt(d, q):
+		return errKey(q)
 	}
 	attributes := map[string]attributeInput{}
 	for name, a := range d.Attributes {
@@ -206,4 +206,18 @@ func (s *Service) Deliver(_ context.Context, d Delivery) error {
 	defer s.clock.Wake()
 	_, err = s.send(q, d.Principal, sendMessageInput{MessageBody: &d.Body, MessageAttributes: attributes})
 	return err
+}
+
+// mayEncrypt tells whether a service may use the key of a queue, if it has one.
+// The policy of AWS's own key lets no service, and no one can change it.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+func (s *Service) mayEncrypt(d Delivery, q *queue) bool {
+	switch key := q.attributes["KmsMasterKeyId"]; key {
+	case "":
+		return true
+	case "alias/aws/sqs":
+		return false
+	default:
+		return s.options.MayEncrypt(d.Principal, d.SourceARN, q.arn, key)
+	}
 }

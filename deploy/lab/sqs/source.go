@@ -55,6 +55,8 @@ type Source struct {
 	// FunctionTimeout is that of the function, if it is to be checked against
 	// the queue's, as AWS does.
 	FunctionTimeout time.Duration
+	// Disabled has the source checked, and not read.
+	Disabled bool
 }
 
 // AddSource has a function invoked with the messages of a queue until remove
@@ -67,6 +69,9 @@ func (s *Service) AddSource(src Source) (remove func(), err error) {
 	q := s.byARN(src.QueueARN)
 	if err := src.check(q, s.options.Invoker); err != nil {
 		return nil, fmt.Errorf("read %s for %s: %w", src.QueueARN, src.FunctionARN, err)
+	}
+	if src.Disabled {
+		return func() {}, nil
 	}
 	src.BatchSize = cmp.Or(src.BatchSize, usualBatch)
 	src.MaximumConcurrency = cmp.Or(src.MaximumConcurrency, firstPollers)

@@ -10,7 +10,8 @@
 //
 // Not modelled: FIFO queues, the older query protocol, message system
 // attributes but AWSTraceHeader, message move tasks, permissions by label,
-// encryption (its attributes are kept), and quotas of calls. A queue's Policy
+// encryption (its attributes are kept, and a key keeps services out as it does
+// there), and quotas of calls. A queue's Policy
 // decides on AWS services; what an identity may do is Options.Authorize's.
 // Queues live as long as the service.
 package sqs
@@ -18,6 +19,7 @@ package sqs
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -45,6 +47,16 @@ type Options struct {
 	// Authorize tells whether a caller may do something to a queue; nil
 	// allows all. It must not call the service.
 	Authorize func(caller wire.Identity, action, queueARN string) bool
+	// Policy is told the policy that a queue is given, nil when it has none
+	// any more, and may refuse it. nil takes all. It must not call the service.
+	Policy func(queueARN string, document json.RawMessage) error
+	// MayDeliver is asked beside the queue's policy whether a service may send
+	// on behalf of one of its resources; nil allows all. It must not call the
+	// service.
+	MayDeliver func(service, sourceARN, queueARN string) bool
+	// MayEncrypt is asked whether such a service may use the key of a queue, a
+	// customer managed one; nil allows all. It must not call the service.
+	MayEncrypt func(service, sourceARN, queueARN, key string) bool
 	// Invoker runs the functions of event sources.
 	Invoker Invoker
 }
@@ -77,6 +89,15 @@ func New(o Options) *Service {
 	if o.Authorize == nil {
 		o.Authorize = func(wire.Identity, string, string) bool { return true }
 	}
+	if o.Policy == nil {
+		o.Policy = func(string, json.RawMessage) error { return nil }
+	}
+	if o.MayDeliver == nil {
+		o.MayDeliver = func(string, string, string) bool { return true }
+	}
+	if o.MayEncrypt == nil {
+		o.MayEncrypt = func(string, string, string, string) bool { return true }
+	}
 	s := &Service{
 		options: o,
 		clock:   clock.New(o.Now),
@@ -86,6 +107,16 @@ func New(o Options) *Service {
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s
+}
+
+// Key returns the KMS key that a queue was given, "" for none.
+func (s *Service) Key(queueARN string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q := s.byARN(queueARN); q != nil {
+		return q.attributes["KmsMasterKeyId"]
+	}
+	return ""
 }
 
 // Wake has everything that waits look at the clock again.
