@@ -7,9 +7,10 @@
 #   REGION      Region, default that of your AWS configuration
 #   TAGNAME, TAGVALUE, USERNAME   tag and accounts of the hosts; an update keeps what the stack has
 #   ARCH        arm64 (default) or x86_64
-#   BUCKET      bucket for the zip and the template, default keytrail-artifacts-ACCOUNT-REGION; made if missing
+#   BUCKET      bucket for the zips and the template, default keytrail-artifacts-ACCOUNT-REGION; made if missing
 #   PARAMETERS  other parameters of the template, one Name=Value a line
-#   ZIP         zip of the function, default the one that `make package` built
+#   ZIP, EVENTS_ZIP   zips of the function that rotates and of the one that watches, default those that
+#               `make package` built
 #   YES=1       make and deploy without asking
 set -eu
 LC_ALL=C
@@ -17,7 +18,7 @@ export LC_ALL AWS_PAGER=''
 cd "$(dirname "$0")/.."
 . deploy/common.sh
 
-# 57: the function is called STACK-rotate, and Lambda's names have 64 characters.
+# 57: the functions are called STACK-rotate and STACK-events, and Lambda's names have 64 characters.
 stack_pattern='[A-Za-z][A-Za-z0-9-]{0,56}'
 tag_pattern='[A-Za-z0-9 _.:/=+@-]+'
 user_pattern='[A-Za-z_][A-Za-z0-9_.-]{0,31}'
@@ -31,10 +32,12 @@ check_input() {
     x86_64) goarch=amd64 ;;
     *) fail "ARCH '$ARCH' is no processor of Lambda" "use arm64 or x86_64" ;;
   esac
-  ZIP=${ZIP:-build/rotate-$goarch.zip}
-  [ -f "$ZIP" ] || fail "there is no zip $ZIP" "run make package"
-  build/package -check "$goarch" "$ZIP" ||
-    fail "$ZIP is not for ARCH $ARCH" "set ARCH to the processor it was built for, or ZIP to the other zip"
+  ZIP=${ZIP:-build/rotate-$goarch.zip} EVENTS_ZIP=${EVENTS_ZIP:-build/events-$goarch.zip}
+  for zip in "$ZIP" "$EVENTS_ZIP"; do
+    [ -f "$zip" ] || fail "there is no zip $zip" "run make package"
+    build/package -check "$goarch" "$zip" ||
+      fail "$zip is not for ARCH $ARCH" "set ARCH to the processor it was built for, or ZIP and EVENTS_ZIP to the other zips"
+  done
 }
 
 check_fleet() {
@@ -184,10 +187,10 @@ count_hosts() {
   [ "$hosts" -gt 0 ] || say "           No host: a rotation fails until there is one."
 }
 
-# package uploads the zip and writes the template that names it.
+# package uploads the zips and writes the template that names them.
 package() {
   if [ "$artifacts" = free ]; then
-    confirm "Make the bucket $BUCKET for the zip and the template?" || {
+    confirm "Make the bucket $BUCKET for the zips and the template?" || {
       say "Nothing was made. BUCKET may name a bucket that you have."
       exit 1
     }
@@ -198,7 +201,8 @@ package() {
   rm -rf build/deploy
   mkdir -p build/deploy
   cp "$ZIP" build/deploy/rotate.zip
-  sed 's|Code: \.\./build/rotate-arm64\.zip|Code: rotate.zip|' deploy/template.yaml >build/deploy/template.yaml
+  cp "$EVENTS_ZIP" build/deploy/events.zip
+  sed 's|Code: \.\./build/\([a-z]*\)-arm64\.zip|Code: \1.zip|' deploy/template.yaml >build/deploy/template.yaml
   aws cloudformation package --template-file build/deploy/template.yaml --s3-bucket "$BUCKET" --s3-prefix keytrail \
     --output-template-file build/deploy/packaged.yaml >/dev/null
 }

@@ -87,7 +87,9 @@ func checkout(t *testing.T) string {
 		t.Fatal(err)
 	}
 	for goarch, machine := range map[string]elf.Machine{"arm64": elf.EM_AARCH64, "amd64": elf.EM_X86_64} {
-		write(t, filepath.Join(root, "build", "rotate-"+goarch+".zip"), zipped(t, machine))
+		for _, function := range []string{"rotate", "events"} {
+			write(t, filepath.Join(root, "build", function+"-"+goarch+".zip"), zipped(t, machine))
+		}
 	}
 	return root
 }
@@ -278,7 +280,12 @@ func TestDeployRefuses(t *testing.T) {
 			fresh(), []string{"ARCH=x86_64", "ZIP=build/rotate-arm64.zip"},
 			[]string{"build/rotate-arm64.zip is not for ARCH x86_64", "EM_AARCH64"},
 		},
-		"a zip that is not there": {fresh(), []string{"ZIP=build/none.zip"}, []string{"there is no zip", "make package"}},
+		"a zip of the other function for another processor": {
+			fresh(), []string{"EVENTS_ZIP=build/events-amd64.zip"},
+			[]string{"build/events-amd64.zip is not for ARCH arm64", "EM_X86_64"},
+		},
+		"a zip that is not there":    {fresh(), []string{"ZIP=build/none.zip"}, []string{"there is no zip", "make package"}},
+		"the other zip is not there": {fresh(), []string{"EVENTS_ZIP=build/none.zip"}, []string{"there is no zip", "make package"}},
 		"a tag value with a comma": {
 			fresh(), []string{"TAGVALUE=web,db"},
 			[]string{"TAGVALUE 'web,db' has a comma", "the one tag that all hosts share"},
