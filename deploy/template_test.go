@@ -418,3 +418,44 @@ func TestMutedConditionsAreInTheRunbook(t *testing.T) {
 		}
 	}
 }
+
+// The guide's chapter has every parameter of what watches.
+func TestTheGuideHasTheParametersOfWatching(t *testing.T) {
+	t.Parallel()
+	p, err := plan(t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(p.Template().Metadata["AWS::CloudFormation::Interface"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown struct {
+		ParameterGroups []struct {
+			Label      struct{ Default string }
+			Parameters []string
+		}
+		ParameterLabels map[string]any
+	}
+	if err := json.Unmarshal(text, &shown); err != nil {
+		t.Fatal(err)
+	}
+	_, chapter, _ := strings.Cut(read(t, "README.md"), "\n## Watching\n")
+	chapter, _, _ = strings.Cut(chapter, "\n## ")
+	var grouped []string
+	for _, g := range shown.ParameterGroups {
+		grouped = append(grouped, g.Parameters...)
+		for _, name := range g.Parameters {
+			if (g.Label.Default == "Watching" || g.Label.Default == "Alerts") && !strings.Contains(chapter, "`"+name+"`") {
+				t.Errorf("the chapter does not tell of %s", name)
+			}
+		}
+	}
+	slices.Sort(grouped)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(p.Parameters())), grouped); diff != "" {
+		t.Errorf("parameters in groups (-there are +in groups):\n%s", diff)
+	}
+	if diff := cmp.Diff(grouped, slices.Sorted(maps.Keys(shown.ParameterLabels))); diff != "" {
+		t.Errorf("parameters with labels (-there are +labelled):\n%s", diff)
+	}
+}
