@@ -40,18 +40,23 @@ build: ## build the function, the lab and the demo for this machine
 	$(GO) build -o $(BUILD)/lab ./deploy/lab/cmd
 	$(GO) build -o $(BUILD)/demo ./deploy/demo
 
-package: ## zip the function for AWS, arm64 and amd64; the same source gives the same bytes
+package: ## zip the functions for AWS, arm64 and amd64; the same source gives the same bytes
 	@mkdir -p $(BUILD)
 	GOOS=linux GOARCH=arm64 $(FUNCTION) -o $(BUILD)/rotate-arm64/bootstrap ./rotate/lambda
 	GOOS=linux GOARCH=amd64 $(FUNCTION) -o $(BUILD)/rotate-amd64/bootstrap ./rotate/lambda
+	GOOS=linux GOARCH=arm64 $(FUNCTION) -o $(BUILD)/events-arm64/bootstrap ./events/lambda
+	GOOS=linux GOARCH=amd64 $(FUNCTION) -o $(BUILD)/events-amd64/bootstrap ./events/lambda
 	@$(GO) build -o $(BUILD)/package ./deploy/cmd/package
 	@$(BUILD)/package $(BUILD)/rotate-arm64.zip $(BUILD)/rotate-arm64/bootstrap
 	@$(BUILD)/package $(BUILD)/rotate-amd64.zip $(BUILD)/rotate-amd64/bootstrap
+	@$(BUILD)/package $(BUILD)/events-arm64.zip $(BUILD)/events-arm64/bootstrap
+	@$(BUILD)/package $(BUILD)/events-amd64.zip $(BUILD)/events-amd64/bootstrap
 
 release: package ## gather in build/release what a release has: zips, template, bill of materials, checksums
 	@rm -rf $(BUILD)/release && mkdir -p $(BUILD)/release
-	@cp $(BUILD)/rotate-arm64.zip $(BUILD)/rotate-amd64.zip $(BUILD)/release
-	@$(GO) run ./deploy/cmd/release $(BUILD)/release deploy/template.yaml $(BUILD)/rotate-arm64/bootstrap $(BUILD)/rotate-amd64/bootstrap
+	@cp $(BUILD)/rotate-arm64.zip $(BUILD)/rotate-amd64.zip $(BUILD)/events-arm64.zip $(BUILD)/events-amd64.zip $(BUILD)/release
+	@$(GO) run ./deploy/cmd/release $(BUILD)/release deploy/template.yaml $(BUILD)/rotate-arm64/bootstrap $(BUILD)/rotate-amd64/bootstrap \
+	  $(BUILD)/events-arm64/bootstrap $(BUILD)/events-amd64/bootstrap
 
 deploy: package ## deploy to the AWS account of your credentials; deploy/deploy.sh says what it asks for
 	@deploy/deploy.sh

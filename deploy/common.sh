@@ -29,6 +29,16 @@ ask() {
   eval "$1=\$answer"
 }
 
+# offer NAME QUESTION asks for a variable that is not set, on a terminal and without YES=1. No answer is one.
+offer() {
+  eval "answer=\${$1+given}"
+  if [ -z "$answer" ] && [ "${YES:-}" != 1 ] && [ -t 0 ]; then
+    printf '%s (%s): ' "$1" "$2"
+    IFS= read -r answer
+    eval "$1=\$answer"
+  fi
+}
+
 # confirm QUESTION: yes on a terminal, or YES=1.
 confirm() {
   [ "${YES:-}" != 1 ] || return 0

@@ -6,10 +6,12 @@
 #   STACK       name of the stack, default keytrail
 #   REGION      Region, default that of your AWS configuration
 #   TAGNAME, TAGVALUE, USERNAME   tag and accounts of the hosts; an update keeps what the stack has
+#   EMAIL       address that alerts are mailed to; it may be empty, and an update keeps what the stack has
 #   ARCH        arm64 (default) or x86_64
-#   BUCKET      bucket for the zip and the template, default keytrail-artifacts-ACCOUNT-REGION; made if missing
+#   BUCKET      bucket for the zips and the template, default keytrail-artifacts-ACCOUNT-REGION; made if missing
 #   PARAMETERS  other parameters of the template, one Name=Value a line
-#   ZIP         zip of the function, default the one that `make package` built
+#   ZIP, EVENTS_ZIP   zips of the function that rotates and of the one that watches, default those that
+#               `make package` built
 #   YES=1       make and deploy without asking
 set -eu
 LC_ALL=C
@@ -17,11 +19,11 @@ export LC_ALL AWS_PAGER=''
 cd "$(dirname "$0")/.."
 . deploy/common.sh
 
-# 57: the function is called STACK-rotate, and Lambda's names have 64 characters.
+# 57: the functions are called STACK-rotate and STACK-events, and Lambda's names have 64 characters.
 stack_pattern='[A-Za-z][A-Za-z0-9-]{0,56}'
 tag_pattern='[A-Za-z0-9 _.:/=+@-]+'
 user_pattern='[A-Za-z_][A-Za-z0-9_.-]{0,31}'
-services='cloudformation lambda secretsmanager ssm'
+email_pattern='[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}'
 
 check_input() {
   STACK=${STACK:-keytrail} ARCH=${ARCH:-arm64}
@@ -31,10 +33,12 @@ check_input() {
     x86_64) goarch=amd64 ;;
     *) fail "ARCH '$ARCH' is no processor of Lambda" "use arm64 or x86_64" ;;
   esac
-  ZIP=${ZIP:-build/rotate-$goarch.zip}
-  [ -f "$ZIP" ] || fail "there is no zip $ZIP" "run make package"
-  build/package -check "$goarch" "$ZIP" ||
-    fail "$ZIP is not for ARCH $ARCH" "set ARCH to the processor it was built for, or ZIP to the other zip"
+  ZIP=${ZIP:-build/rotate-$goarch.zip} EVENTS_ZIP=${EVENTS_ZIP:-build/events-$goarch.zip}
+  for zip in "$ZIP" "$EVENTS_ZIP"; do
+    [ -f "$zip" ] || fail "there is no zip $zip" "run make package"
+    build/package -check "$goarch" "$zip" ||
+      fail "$zip is not for ARCH $ARCH" "set ARCH to the processor it was built for, or ZIP and EVENTS_ZIP to the other zips"
+  done
 }
 
 check_fleet() {
@@ -43,6 +47,9 @@ check_fleet() {
     ask TAGNAME "key of the tag that the hosts have"
     ask TAGVALUE "value of that tag"
     ask USERNAME "accounts on the hosts, separated by spaces"
+    if watching && [ -z "$(parameter AlertEmail)" ]; then
+      offer EMAIL "address that alerts are mailed to, or nothing"
+    fi
   fi
   for name in TAGNAME TAGVALUE; do
     eval "value=\${$name:-}"
@@ -54,6 +61,8 @@ check_fleet() {
   done
   [ -z "${USERNAME:-}" ] || matches "$user_pattern([ ,]+$user_pattern)*" "$USERNAME" ||
     fail "USERNAME '$USERNAME' does not name accounts" "separate names such as ec2-user by spaces"
+  [ -z "${EMAIL:-}" ] || matches "$email_pattern" "$EMAIL" ||
+    fail "EMAIL '$EMAIL' is no address" "give one such as ops@example.com, or none"
 }
 
 # parameter NAME prints what PARAMETERS says of it.
@@ -61,13 +70,21 @@ parameter() {
   printf '%s\n' "${PARAMETERS:-}" | sed -n "s/^$1=//p"
 }
 
+# watching: nobody said that the stack is to watch nothing.
+watching() { [ "$(parameter Watch)" != false ]; }
+
 check_services() {
-  for service in $services; do
+  set -- cloudformation lambda secretsmanager ssm
+  ! watching || set -- "$@" events sns sqs
+  for service; do
     case $service in
       cloudformation) probe "$service" cloudformation:ListStacks cloudformation list-stacks --max-items 1 ;;
       lambda) probe "$service" lambda:GetAccountSettings lambda get-account-settings ;;
       secretsmanager) probe "$service" secretsmanager:ListSecrets secretsmanager list-secrets --max-items 1 ;;
       ssm) probe "$service" ssm:DescribeInstanceInformation ssm describe-instance-information --max-items 1 ;;
+      events) probe "$service" events:ListRules events list-rules --limit 1 ;;
+      sns) probe "$service" sns:ListTopics sns list-topics --max-items 1 ;;
+      sqs) probe "$service" sqs:ListQueues sqs list-queues --max-items 1 ;;
     esac
   done
 }
@@ -78,7 +95,7 @@ probe() {
   shift 2
   if why=$(aws "$@" 2>&1 >/dev/null); then return; fi
   case $why in
-    *'Could not connect to the endpoint'*) fail "the Region $REGION has no $probed, or your network does not reach it" "set REGION to a Region with Lambda, Secrets Manager and Systems Manager" ;;
+    *'Could not connect to the endpoint'*) fail "the Region $REGION has no $probed, or your network does not reach it" "set REGION to a Region with Lambda, Secrets Manager, Systems Manager, EventBridge, SNS and SQS" ;;
     *AccessDenied* | *UnauthorizedOperation* | *'not authorized'*) fail "your credentials may not call $right" "get that right, or use others (AWS_PROFILE)" ;;
     *) fail "$probed does not answer: $why" "mend that and try again" ;;
   esac
@@ -151,6 +168,11 @@ check_rights() {
   set -- cloudformation:CreateChangeSet cloudformation:ExecuteChangeSet iam:CreateRole iam:PassRole iam:PutRolePolicy \
     lambda:AddPermission lambda:CreateAlias lambda:CreateFunction logs:CreateLogGroup logs:PutRetentionPolicy \
     cloudwatch:PutMetricAlarm ssm:CreateDocument s3:CreateBucket s3:PutBucketPolicy s3:PutBucketObjectLockConfiguration
+  ! watching || set -- "$@" events:PutRule events:PutTargets lambda:CreateEventSourceMapping \
+    lambda:PutFunctionEventInvokeConfig sns:CreateTopic sns:SetTopicAttributes sqs:CreateQueue sqs:SetQueueAttributes
+  [ -z "${EMAIL:-}$(parameter AlertEmail)" ] || set -- "$@" sns:Subscribe
+  [ -z "$(parameter SlackChannel)" ] || set -- "$@" chatbot:CreateSlackChannelConfiguration
+  [ "$(parameter MakeTrail)" != true ] || set -- "$@" cloudtrail:CreateTrail cloudtrail:StartLogging
   [ "$(parameter KmsKey)" != create ] || set -- "$@" kms:CreateKey
   [ -z "$(parameter FirstSecret)" ] || set -- "$@" secretsmanager:CreateSecret secretsmanager:RotateSecret
   if [ -z "$principal" ] || ! denied=$(aws iam simulate-principal-policy --policy-source-arn "$principal" --action-names "$@" \
@@ -184,10 +206,10 @@ count_hosts() {
   [ "$hosts" -gt 0 ] || say "           No host: a rotation fails until there is one."
 }
 
-# package uploads the zip and writes the template that names it.
+# package uploads the zips and writes the template that names them.
 package() {
   if [ "$artifacts" = free ]; then
-    confirm "Make the bucket $BUCKET for the zip and the template?" || {
+    confirm "Make the bucket $BUCKET for the zips and the template?" || {
       say "Nothing was made. BUCKET may name a bucket that you have."
       exit 1
     }
@@ -198,7 +220,8 @@ package() {
   rm -rf build/deploy
   mkdir -p build/deploy
   cp "$ZIP" build/deploy/rotate.zip
-  sed 's|Code: \.\./build/rotate-arm64\.zip|Code: rotate.zip|' deploy/template.yaml >build/deploy/template.yaml
+  cp "$EVENTS_ZIP" build/deploy/events.zip
+  sed 's|Code: \.\./build/\([a-z]*\)-arm64\.zip|Code: \1.zip|' deploy/template.yaml >build/deploy/template.yaml
   aws cloudformation package --template-file build/deploy/template.yaml --s3-bucket "$BUCKET" --s3-prefix keytrail \
     --output-template-file build/deploy/packaged.yaml >/dev/null
 }
@@ -215,6 +238,7 @@ make_change_set() {
   [ -z "${TAGNAME:-}" ] || set -- "$@" "TagName=$TAGNAME"
   [ -z "${TAGVALUE:-}" ] || set -- "$@" "TagValue=$TAGVALUE"
   [ -z "${USERNAME:-}" ] || set -- "$@" "Users=$USERNAME"
+  [ -z "${EMAIL:-}" ] || set -- "$@" "AlertEmail=$EMAIL"
   while IFS= read -r line; do
     [ -z "$line" ] || set -- "$@" "$line"
   done <<EOF
@@ -252,6 +276,11 @@ output() {
   aws cloudformation describe-stacks --stack-name "$STACK" --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue | [0]" --output text
 }
 
+# stack_parameter NAME prints what the stack was given.
+stack_parameter() {
+  aws cloudformation describe-stacks --stack-name "$STACK" --query "Stacks[0].Parameters[?ParameterKey=='$1'].ParameterValue | [0]" --output text
+}
+
 # The function pins both documents by hash; Systems Manager must compute the same.
 check_documents() {
   for kind in Apply Inspect; do
@@ -277,6 +306,28 @@ print_next() {
   say "  # compare hosts with a secret, and change nothing"
   say "  aws lambda invoke --region $REGION --function-name $(output Reconcile) --cli-binary-format raw-in-base64-out \\"
   say "    --payload '{\"Action\":\"reconcile\",\"SecretId\":\"NAME\",\"DryRun\":true}' /dev/stdout"
+  watcher=$(output EventsFunction)
+  [ "$watcher" = None ] || print_watching
+}
+
+print_watching() {
+  address=$(stack_parameter AlertEmail)
+  say
+  case $address in
+    '' | None)
+      say "  # nobody is told of alerts yet: have them mailed, and confirm the mail that asks for it"
+      say "  aws sns subscribe --region $REGION --topic-arn $(output AlertsTopic) --protocol email --notification-endpoint ADDRESS" ;;
+    *)
+      say "  # confirm the subscription, in the mail that AWS sent to $address: no alert arrives before that. Look:"
+      say "  aws sns list-subscriptions-by-topic --region $REGION --topic-arn $(output AlertsTopic)" ;;
+  esac
+  say
+  say "  # look at the hosts of every secret at once, and not at the next sweep"
+  say "  aws lambda invoke --region $REGION --function-name $watcher --invocation-type Event --cli-binary-format raw-in-base64-out \\"
+  say "    --payload '{\"id\":\"by-hand-'\$(date +%s)'\",\"source\":\"aws.events\",\"detail-type\":\"Scheduled Event\",\"account\":\"$account\",\"region\":\"$REGION\",\"time\":\"'\$(date -u +%FT%TZ)'\"}' /dev/stdout"
+  say
+  say "  # see what it finds"
+  say "  aws logs tail --region $REGION --follow $(output EventsLogGroup)"
 }
 
 need_aws

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/keytrail/keytrail/events"
 )
 
 // account is what the fake aws answers: contents by file name.
@@ -34,6 +36,10 @@ func fresh() account {
 		"output.RotateFunction":                                                "arn:aws:lambda:eu-central-1:111122223333:function:keytrail-rotate\n",
 		"output.Reconcile":                                                     "arn:aws:lambda:eu-central-1:111122223333:function:keytrail-rotate:reconcile\n",
 		"output.LogGroup":                                                      "/aws/lambda/keytrail-rotate\n",
+		"output.EventsFunction":                                                "arn:aws:lambda:eu-central-1:111122223333:function:keytrail-events\n",
+		"output.EventsLogGroup":                                                "/aws/lambda/keytrail-events\n",
+		"output.AlertsTopic":                                                   "arn:aws:sns:eu-central-1:111122223333:keytrail-alerts\n",
+		"parameter.AlertEmail":                                                 "\n",
 		"output.Bucket":                                                        "keytrail-bucket-1\n",
 		"output.Secret":                                                        "None\n",
 		"output.Key":                                                           "None\n",
@@ -87,7 +93,9 @@ func checkout(t *testing.T) string {
 		t.Fatal(err)
 	}
 	for goarch, machine := range map[string]elf.Machine{"arm64": elf.EM_AARCH64, "amd64": elf.EM_X86_64} {
-		write(t, filepath.Join(root, "build", "rotate-"+goarch+".zip"), zipped(t, machine))
+		for _, function := range []string{"rotate", "events"} {
+			write(t, filepath.Join(root, "build", function+"-"+goarch+".zip"), zipped(t, machine))
+		}
 	}
 	return root
 }
@@ -205,6 +213,67 @@ func TestDeployOfAnUpdateKeepsWhatIsNotGiven(t *testing.T) {
 	}
 }
 
+// What to do next is what there is to do: an address that was given wants to be confirmed, and without one nobody
+// is told. The event that sweeps by hand is one that the function takes for a sweep.
+func TestDeployTellsHowToWatch(t *testing.T) {
+	t.Parallel()
+	a := fresh()
+	a["parameter.AlertEmail"] = "ops@example.com\n"
+	out, calls, err := run(t, "deploy.sh", a, append(fleetVariables, "EMAIL=ops@example.com")...)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	did := strings.Join(calls, "\n")
+	for _, want := range []string{"Users=ec2-user, deploy AlertEmail=ops@example.com", "events list-rules", "sns list-topics", "sqs list-queues", "events:PutRule", "sns:Subscribe"} {
+		if !strings.Contains(did, want) {
+			t.Errorf("it did not call %q:\n%s", want, did)
+		}
+	}
+	for _, want := range []string{
+		"confirm the subscription, in the mail that AWS sent to ops@example.com", "--topic-arn arn:aws:sns:eu-central-1:111122223333:keytrail-alerts",
+		"--function-name arn:aws:lambda:eu-central-1:111122223333:function:keytrail-events", "--follow /aws/lambda/keytrail-events",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it does not say %q:\n%s", want, out)
+		}
+	}
+	_, payload, _ := strings.Cut(out, `--payload '{"id"`)
+	payload, _, _ = strings.Cut(payload, " /dev/stdout")
+	event, err := exec.CommandContext(t.Context(), "/bin/sh", "-c", `printf %s '{"id"`+payload).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := events.Decode(event); err != nil || e.Kind != events.Sweep || e.Account != "111122223333" || e.Region != "eu-central-1" {
+		t.Errorf("the event by hand is %+v, %v:\n%s", e, err, event)
+	}
+
+	out, _, err = run(t, "deploy.sh", fresh(), fleetVariables...)
+	if err != nil || !strings.Contains(out, "nobody is told of alerts yet") || !strings.Contains(out, "aws sns subscribe --region eu-central-1") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// A stack that watches nothing needs none of the services that watching does.
+func TestDeployOfRotateAlone(t *testing.T) {
+	t.Parallel()
+	a := fresh()
+	a["output.EventsFunction"] = "None\n"
+	out, calls, err := run(t, "deploy.sh", a, append(fleetVariables, "PARAMETERS=Watch=false")...)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, call := range calls {
+		for _, no := range []string{"events ", "sns ", "sqs "} {
+			if strings.HasPrefix(call, no) || strings.Contains(call, "events:PutRule") {
+				t.Errorf("it called %s", call)
+			}
+		}
+	}
+	if strings.Contains(out, "alert") || strings.Contains(out, "Scheduled Event") {
+		t.Errorf("it says:\n%s", out)
+	}
+}
+
 func TestDeployWithoutAnAnswerMakesNothing(t *testing.T) {
 	t.Parallel()
 	out, calls, err := run(t, "deploy.sh", fresh(), fleetVariables[:4]...)
@@ -278,7 +347,26 @@ func TestDeployRefuses(t *testing.T) {
 			fresh(), []string{"ARCH=x86_64", "ZIP=build/rotate-arm64.zip"},
 			[]string{"build/rotate-arm64.zip is not for ARCH x86_64", "EM_AARCH64"},
 		},
-		"a zip that is not there": {fresh(), []string{"ZIP=build/none.zip"}, []string{"there is no zip", "make package"}},
+		"a zip of the other function for another processor": {
+			fresh(), []string{"EVENTS_ZIP=build/events-amd64.zip"},
+			[]string{"build/events-amd64.zip is not for ARCH arm64", "EM_X86_64"},
+		},
+		"a zip that is not there":    {fresh(), []string{"ZIP=build/none.zip"}, []string{"there is no zip", "make package"}},
+		"the other zip is not there": {fresh(), []string{"EVENTS_ZIP=build/none.zip"}, []string{"there is no zip", "make package"}},
+		"an address that is none":    {fresh(), []string{"EMAIL=ops"}, []string{"EMAIL 'ops' is no address"}},
+		"two addresses":              {fresh(), []string{"EMAIL=a@example.com, b@example.com"}, []string{"is no address"}},
+		"a Region without EventBridge": {
+			with(fresh(), account{"events.list-rules.error": "Could not connect to the endpoint URL: \"https://events.eu-central-1.amazonaws.com/\"\n"}), nil,
+			[]string{"eu-central-1 has no events", "set REGION"},
+		},
+		"no right to topics": {
+			with(fresh(), account{"sns.list-topics.error": denied}), nil,
+			[]string{"may not call sns:ListTopics", "get that right"},
+		},
+		"no right to queues": {
+			with(fresh(), account{"sqs.list-queues.error": denied}), nil,
+			[]string{"may not call sqs:ListQueues", "get that right"},
+		},
 		"a tag value with a comma": {
 			fresh(), []string{"TAGVALUE=web,db"},
 			[]string{"TAGVALUE 'web,db' has a comma", "the one tag that all hosts share"},

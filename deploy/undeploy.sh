@@ -1,7 +1,7 @@
 #!/bin/sh
 # Deletes the stack that deploy.sh made, after asking. The bucket of the register, a first secret and a KMS key of
-# the stack stay: hosts trust that key, and the register is the evidence of what they trusted. Variables: STACK, REGION
-# and YES, as for deploy.sh.
+# the stack stay: hosts trust that key, and the register is the evidence of what they trusted. Nobody watches the hosts
+# any more. Variables: STACK, REGION and YES, as for deploy.sh.
 set -eu
 LC_ALL=C
 export LC_ALL AWS_PAGER=''
@@ -23,8 +23,9 @@ case $status in
 esac
 bucket=$(output Bucket) secret=$(output Secret) key=$(output Key)
 
-say "This deletes the function, its role and the documents of $STACK in $REGION of account $account."
-say "Secrets that it rotates keep their keys, and are no longer rotated. These stay:"
+say "This deletes the functions, their roles and the documents of $STACK in $REGION of account $account, and the rules,"
+say "queues and topics of what watches. Secrets that it rotates keep their keys, and are no longer rotated; nobody is"
+say "told any more when hosts drift. These stay:"
 [ "$bucket" = None ] || say "  bucket  $bucket, with the register"
 [ "$secret" = None ] || say "  secret  $secret"
 [ "$key" = None ] || say "  key     $key, which encrypts secrets"

@@ -149,6 +149,7 @@ func (d *demo) start(ctx context.Context, s settings) error {
 		Name: stackName, Template: template,
 		Parameters: map[string]string{
 			"Users": users[0] + " " + users[1], "TagName": boundaryKey, "TagValue": boundaryValue, "LoginProof": "ssh",
+			"Watch": "false",
 		},
 		Programs: map[string][]string{"Rotate": {function}},
 	})

@@ -220,8 +220,8 @@ func TestTheGuidesPolicyIsTheTemplates(t *testing.T) {
 	}
 	l := newWorld(t, nil)
 	if _, err := l.Deploy(t.Context(), cloudformation.Spec{
-		Name: "keytrail", Template: template, Parameters: map[string]string{"TagName": "Fleet", "TagValue": "prod", "Users": guideUser},
-		Programs: map[string][]string{"Rotate": {rotateProgram}},
+		Name: "keytrail", Template: template, Programs: map[string][]string{"Rotate": {rotateProgram}},
+		Parameters: map[string]string{"TagName": "Fleet", "TagValue": "prod", "Users": guideUser, "Watch": "false"},
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -182,7 +182,7 @@ func (w *world) configure(name string, env []string) {
 		s, err = w.Deploy(w.t.Context(), cloudformation.Spec{
 			Name: stack, Template: w.template(),
 			Parameters: map[string]string{
-				"Users": user, "TagName": boundaryKey, "TagValue": boundaryValue, "BucketName": bucketOf(stack),
+				"Users": user, "TagName": boundaryKey, "TagValue": boundaryValue, "BucketName": bucketOf(stack), "Watch": "false",
 			},
 			Programs: map[string][]string{"Rotate": {rotateProgram}},
 		})

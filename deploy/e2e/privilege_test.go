@@ -65,7 +65,7 @@ func TestTheTemplateGivesEveryRightThatIsNeededAndNoOther(t *testing.T) {
 		Name: "keytrail", Template: template,
 		Parameters: map[string]string{
 			"Users": user, "TagName": boundaryKey, "TagValue": boundaryValue, "BucketName": bucket,
-			"KmsKey": "create", "FirstSecret": "fleet",
+			"KmsKey": "create", "FirstSecret": "fleet", "Watch": "false",
 		},
 		Programs: map[string][]string{"Rotate": {rotateProgram}},
 	})

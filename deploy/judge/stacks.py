@@ -46,6 +46,13 @@ network = {
     "route tables": ec2.describe_route_tables()["RouteTables"][0]["RouteTableId"],
 }
 
+
+def resource_policy(properties, parsed):
+    """The policy that a resource puts on another. In lists moto leaves None of AWS::NoValue."""
+    policy = clean_json(properties["PolicyDocument"], parsed)
+    return {**policy, "Statement": [s for s in policy["Statement"] if s is not None]}
+
+
 stacks = {}
 cloudformation = client("cloudformation")
 for name, parameters in json.load(sys.stdin).items():
@@ -59,25 +66,44 @@ for name, parameters in json.load(sys.stdin).items():
     inner = cloudformation_backends["123456789012"][REGION].get_stack(name)
     template, parsed = inner.template_dict["Resources"], inner.resource_map
     wanted = [k for k, r in template.items() if "Condition" not in r or parsed.lazy_condition_map[r["Condition"]]]
-    role = resources["RotateRole"]
-    iam, ssm = client("iam"), client("ssm")
-    function = client("lambda").get_function_configuration(FunctionName=resources["Rotate"])
-    policies = {}
-    for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
-        document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
-        # moto keeps the objects of a role's own policies as Python writes them.
-        policies[policy] = document if isinstance(document, dict) else ast.literal_eval(document)
+    iam, ssm, functions, events = client("iam"), client("ssm"), client("lambda"), client("events")
+
+    def of_type(kind):
+        return sorted(k for k in wanted if template[k]["Type"] == kind)
+
+    roles, policies = {k: resources[k] for k in of_type("AWS::IAM::Role")}, {}
+    for role_id, role in roles.items():
+        policies[role_id] = {}
+        for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+            document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+            # moto keeps the objects of a role's own policies as Python writes them.
+            policies[role_id][policy] = document if isinstance(document, dict) else ast.literal_eval(document)
+    made_functions = {k: functions.get_function_configuration(FunctionName=resources[k]) for k in of_type("AWS::Lambda::Function")}
     stacks[name] = {
         "Status": stack["StackStatus"],
         "Outputs": {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]},
         "Resources": resources,
         "Skipped": sorted(set(wanted) - set(resources)),
-        "BucketPolicy": clean_json(template["BucketPolicy"]["Properties"]["PolicyDocument"], parsed),
-        "Environment": function["Environment"]["Variables"],
-        "Function": {k: function[k] for k in ("Runtime", "Handler", "Timeout", "MemorySize")},
-        "Trust": iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"],
-        "Permission": json.loads(client("lambda").get_policy(FunctionName=resources["Rotate"])["Policy"]),
+        # moto makes none of these; they are the template's, as moto evaluates it.
+        "ResourcePolicies": {
+            k: resource_policy(template[k]["Properties"], parsed)
+            for kind in ("AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy") for k in of_type(kind)
+        },
+        "Functions": {
+            k: {"Environment": f["Environment"]["Variables"], **{n: f[n] for n in ("FunctionArn", "Runtime", "Handler", "Timeout", "MemorySize")}}
+            for k, f in made_functions.items()
+        },
+        "Trust": {k: iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"] for k, role in roles.items()},
+        "Permissions": {k: json.loads(functions.get_policy(FunctionName=resources[k])["Policy"])["Statement"] for k in made_functions},
         "Policies": policies,
+        "Rules": {
+            k: {n: events.describe_rule(Name=resources[k]).get(n, "") for n in ("Arn", "State", "EventPattern", "ScheduleExpression")}
+            | {"Targets": events.list_targets_by_rule(Rule=resources[k])["Targets"]}
+            for k in of_type("AWS::Events::Rule")
+        },
+        "Queues": {
+            k: client("sqs").get_queue_attributes(QueueUrl=resources[k], AttributeNames=["All"])["Attributes"] for k in of_type("AWS::SQS::Queue")
+        },
         "Documents": {
             d: {"Hash": ssm.describe_document(Name=resources[d])["Document"]["Hash"], "Content": ssm.get_document(Name=resources[d])["Content"]}
             for d in ("ApplyDocument", "InspectDocument")

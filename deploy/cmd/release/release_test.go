@@ -5,11 +5,15 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/keytrail/keytrail/deploy/lab/cloudformation/template"
 )
 
 // release runs over this test's own binary, which knows its modules as a function's does.
@@ -83,6 +87,55 @@ func TestMaterialsNameTheModules(t *testing.T) {
 	for name, n := range seen {
 		if n != 1 {
 			t.Errorf("%s is there %d times", name, n)
+		}
+	}
+}
+
+// Whoever watches names both zips; whoever does not, names one.
+func TestTemplateNamesTheZips(t *testing.T) {
+	standing, err := template.Parse(runRelease(t)["template.yaml"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, row := range map[string]struct {
+		parameters map[string]string
+		say        string
+		want       map[string]string
+	}{
+		"both":             {map[string]string{"EventsCodeKey": "1/events.zip"}, "", map[string]string{"Rotate": "1/rotate.zip", "Events": "1/events.zip"}},
+		"one, and watches": {nil, "Watch needs EventsCodeKey", nil},
+		"one":              {map[string]string{"Watch": "false"}, "", map[string]string{"Rotate": "1/rotate.zip"}},
+	} {
+		all := map[string]string{"TagName": "Fleet", "TagValue": "prod", "Users": "ec2-user", "CodeBucket": "zips", "CodeKey": "1/rotate.zip"}
+		maps.Copy(all, row.parameters)
+		p, err := standing.Bind(all, template.Pseudo{Account: "111122223333", Region: "eu-central-1", StackName: "keytrail"})
+		if row.say != "" {
+			if err == nil || !strings.Contains(err.Error(), row.say) {
+				t.Errorf("%s: %v, and not %q", name, err, row.say)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		have := map[string]string{}
+		for _, r := range p.Resources() {
+			if r.Type != "AWS::Lambda::Function" {
+				continue
+			}
+			properties, err := p.Properties(r.ID, func(id, _ string) (string, error) { return id, nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			code, _ := properties["Code"].(map[string]any)
+			have[r.ID] = fmt.Sprint(code["S3Key"])
+			if code["S3Bucket"] != "zips" {
+				t.Errorf("%s: the code of %s is %v", name, r.ID, code)
+			}
+		}
+		if !maps.Equal(have, row.want) {
+			t.Errorf("%s: the zips are %v, want %v", name, have, row.want)
 		}
 	}
 }
