@@ -36,6 +36,7 @@ bench: build ## measure speed and size
 build: ## build the function, the lab and the demo for this machine
 	@mkdir -p $(BUILD)
 	$(FUNCTION) -o $(BUILD)/rotate ./rotate/lambda
+	$(FUNCTION) -o $(BUILD)/events ./events/lambda
 	CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o $(BUILD)/hosttools ./deploy/lab/host/tools
 	$(GO) build -o $(BUILD)/lab ./deploy/lab/cmd
 	$(GO) build -o $(BUILD)/demo ./deploy/demo

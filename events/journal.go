@@ -42,6 +42,7 @@ type rotationSeen struct {
 	Succeeded time.Time `json:"succeeded,omitzero"`
 	Failed    time.Time `json:"failed,omitzero"`
 	Abandoned time.Time `json:"abandoned,omitzero"`
+	ByHand    time.Time `json:"byHand,omitzero"` // somebody put a value or moved a label
 	// Missed: a sweep found that it ended well, and no event had told.
 	Missed time.Time `json:"missed,omitzero"`
 	// Of the failure.
@@ -72,7 +73,7 @@ const (
 
 // begun is when the rotation is first known to have done anything.
 func (r *rotationSeen) begun() time.Time {
-	for _, at := range []time.Time{r.Started, r.Moved, r.Succeeded, r.Failed, r.Abandoned, r.Missed} {
+	for _, at := range []time.Time{r.Started, r.Moved, r.Succeeded, r.Failed, r.Abandoned, r.Missed, r.ByHand} {
 		if !at.IsZero() {
 			return at
 		}
@@ -130,6 +131,8 @@ func (j *journal) note(e Event) {
 		at = &r.Abandoned
 	case LabelUpdated:
 		at = &r.Moved
+	case PutSecretValue, UpdateSecret, UpdateSecretVersionStage:
+		at = &r.ByHand
 	case RotationFailed:
 		at = &r.Failed
 		if !e.At.Before(r.Failed) {

@@ -39,7 +39,7 @@ func (s situation) registered() bool { return s.verdict != nil && len(s.verdict.
 func (s situation) underWay() bool {
 	return slices.ContainsFunc(s.journal.Rotations, func(r *rotationSeen) bool {
 		switch {
-		case r.ended() || s.superseded(r):
+		case r.ended() || s.superseded(r) || !r.ByHand.IsZero():
 			return false
 		case r.Started.IsZero():
 			return s.now.Sub(r.Moved) < s.config.Patience
@@ -157,7 +157,7 @@ func (s situation) missed() []*rotationSeen {
 	if r.Moved.IsZero() {
 		late = s.now.Sub(r.begun()) >= s.longest()
 	}
-	if r.ended() || !late {
+	if r.ended() || !late || !r.ByHand.IsZero() {
 		return nil
 	}
 	return []*rotationSeen{r}

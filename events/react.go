@@ -38,7 +38,7 @@ var depths = map[Kind]depth{
 	PutSecretValue: hosts, UpdateSecret: hosts, UpdateSecretVersionStage: hosts, DeletionEnded: hosts, Check: hosts,
 	TagResource: hosts, UntagResource: hosts, // they may move the secret to other hosts
 	RotateSecret: secretOnly, CancelRotateSecret: secretOnly, DeleteSecret: secretOnly, RestoreSecret: secretOnly,
-	DeletionStarted: secretOnly, DeletionCancelled: secretOnly,
+	DeletionCancelled: secretOnly, // that one began is told with who asked for it
 }
 
 // react does what an event asks for.

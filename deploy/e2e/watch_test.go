@@ -17,6 +17,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
@@ -328,4 +329,16 @@ func commandIn(t testing.TB, m letter, start string) string {
 		t.Fatalf("no command %q in\n%s", start, m.text)
 	}
 	return strings.TrimSpace(text)
+}
+
+// mayRotate lets Secrets Manager invoke a function that no stack made.
+func (w *watched) mayRotate(name string) {
+	w.t.Helper()
+	url := w.URL()
+	_, err := lambda.New(lambda.Options{BaseEndpoint: &url, Region: "us-east-1", Credentials: operator}).AddPermission(w.t.Context(), &lambda.AddPermissionInput{
+		FunctionName: &name, StatementId: aws.String("rotate"), Action: aws.String("lambda:InvokeFunction"), Principal: aws.String("secretsmanager.amazonaws.com"),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }

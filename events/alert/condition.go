@@ -194,7 +194,7 @@ var conditions = [...]Condition{
 	},
 	{
 		ID: RotationBlocked, Severity: High, Title: "next rotation blocked",
-		What:  "A version of {secret} that never became current still has the label AWSPENDING.",
+		What:  "A version of {secret} that is not the current one still has the label AWSPENDING.",
 		Means: "Secrets Manager will go on with that version in place of a new one, or refuse to rotate. The live key is untouched.",
 		Steps: []Step{
 			{"Take the label off.", `aws secretsmanager update-secret-version-stage --region {region} --secret-id {arn} --version-stage AWSPENDING --remove-from-version-id {version}`},
