@@ -9,7 +9,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"github.com/keytrail/keytrail/deploy/lab"
 	"github.com/keytrail/keytrail/deploy/lab/cloudformation"
 	"github.com/keytrail/keytrail/deploy/lab/iam"
 	"github.com/keytrail/keytrail/rotate"
@@ -27,8 +26,8 @@ func (w *world) noneDenied(expected ...string) {
 }
 
 // leastPrivilege judges every right that was given by what was called: each must be needed by a recorded
-// call, or stand among those that are declared, with the reason. A statement that is taken away, or one
-// that is added, is a failure as well.
+// call, or stand among those that are declared, as an action or as a statement's Sid and an action, with the
+// reason. A statement that is taken away, or one that is added, is a failure as well.
 func (w *world) leastPrivilege(statements int, declared map[string]string) {
 	w.t.Helper()
 	unused := map[string]bool{}
@@ -38,8 +37,12 @@ func (w *world) leastPrivilege(statements int, declared map[string]string) {
 			if len(w.IAM().Needing(g.Statement, action)) > 0 {
 				continue
 			}
-			unused[action] = true
-			if declared[action] == "" {
+			name := action
+			if of := g.Statement.ID + " " + action; declared[of] != "" {
+				name = of
+			}
+			unused[name] = true
+			if declared[name] == "" {
 				w.t.Errorf("%s allows %s, which nothing needed", g.Statement, action)
 			}
 		}
@@ -53,28 +56,15 @@ func (w *world) leastPrivilege(statements int, declared map[string]string) {
 }
 
 // TestTheTemplateGivesEveryRightThatIsNeededAndNoOther deploys the template with a key of its own and a
-// first secret, has the function do all that it does, and judges its role by what it called.
+// first secret, has both functions do all that they do, and judges their roles by what they called.
 func TestTheTemplateGivesEveryRightThatIsNeededAndNoOther(t *testing.T) {
 	t.Parallel()
 	specs := nodes(3)
 	specs[1].ID = "mi-0123456789abcdef0"
 	specs[2].Tags = map[string]string{boundaryKey: "another"}
-	w := newWorld(t, specs, func(o *lab.Options) { o.Enforce = iam.Everyone })
-	template := w.template()
-	st, err := w.Deploy(t.Context(), cloudformation.Spec{
-		Name: "keytrail", Template: template,
-		Parameters: map[string]string{
-			"Users": user, "TagName": boundaryKey, "TagValue": boundaryValue, "BucketName": bucket,
-			"KmsKey": "create", "FirstSecret": "fleet", "Watch": "false",
-		},
-		Programs: map[string][]string{"Rotate": {rotateProgram}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.Secrets().Wait()
-	arn, _ := st.Resource("Secret")
-	s := secret{w, "fleet", arn, keytrail}
+	w := watch(t, specs, []string{"KmsKey=create", "FirstSecret=fleet", "Readers=arn:aws:iam::111122223333:root"})
+	arn, _ := w.stack.Resource("Secret")
+	s := secret{w.world, "fleet", arn, keytrail}
 	first := s.key(current) // the stack rotates at once
 	s.mustRotate()
 	for _, req := range []rotate.ActionRequest{
@@ -86,26 +76,90 @@ func TestTheTemplateGivesEveryRightThatIsNeededAndNoOther(t *testing.T) {
 	if err := errors.Join(logsIn(s.key(current), user, w.Host(specs[0].ID), w.Host(specs[1].ID)), refused(s.key(current), user, w.Host(specs[2].ID))); err != nil {
 		t.Error(err)
 	}
+	w.settle()
+	w.mails()
+	if err := w.Hosts()[0].WriteKeys(user); err != nil {
+		t.Fatal(err)
+	}
+	w.sweep()
+	w.expect("[CRITICAL] live key missing", "[INFO] drift mended", "[RESOLVED, was critical] live key missing")
+	w.deliver(`["no event"]`)
+	if bodies, _ := w.dead(); len(bodies) != 1 {
+		t.Errorf("%d dead letters", len(bodies))
+	}
 	w.noneDenied("s3:ListBucket") // which S3 asks for to say that a lease, which nobody took yet, is missing
 
-	// Nobody but the function writes to the register.
-	name, key := bucket, "register/planted.json"
-	if _, err := w.objects().PutObject(t.Context(), &s3.PutObjectInput{Bucket: &name, Key: &key, Body: strings.NewReader("{}")}); says(err, "AccessDenied") != nil {
-		t.Errorf("the operator writes to the register: %v", err)
-	}
-	if held := w.IAM().HeldBackBy(iam.Statement{Policy: "arn:aws:s3:::" + bucket, ID: "RegisterWrittenByRotateAlone"}); len(held) == 0 {
-		t.Error("what keeps the operator from the register is another statement")
+	// Nobody but the functions writes what they keep.
+	name := bucket
+	for key, statement := range map[string]string{
+		"register/planted.json": "RegisterWrittenByRotateAlone", "alerts/planted.json": "AlertsWrittenByEventsAlone", "watch/planted.json": "AlertsWrittenByEventsAlone",
+	} {
+		if _, err := w.objects().PutObject(t.Context(), &s3.PutObjectInput{Bucket: &name, Key: &key, Body: strings.NewReader("{}")}); says(err, "AccessDenied") != nil {
+			t.Errorf("the operator writes %s: %v", key, err)
+		}
+		if held := w.IAM().HeldBackBy(iam.Statement{Policy: "arn:aws:s3:::" + bucket, ID: statement}); len(held) == 0 {
+			t.Errorf("what keeps the operator from %s is another statement than %s", key, statement)
+		}
 	}
 
-	// Eight of the role, its key's, who may be the role, who may invoke the function, and the key's own.
-	w.leastPrivilege(12, map[string]string{
-		"logs:CreateLogStream":     "Lambda writes the function's log in its name",
-		"logs:PutLogEvents":        "Lambda writes the function's log in its name",
-		"ssm:CancelCommand":        "a step that runs out of time takes back what no host has begun",
-		"ssm:GetCommandInvocation": "an answer that is too long for a listing: TestAHostWithManyAccounts",
-		"sts:AssumeRole":           "Lambda is the role whenever it runs the function",
+	w.leastPrivilege(35, map[string]string{
+		"logs:CreateLogStream":                         "Lambda writes the log of a function in its name",
+		"logs:PutLogEvents":                            "Lambda writes the log of a function in its name",
+		"ssm:CancelCommand":                            "a step that runs out of time takes back what no host has begun",
+		"ssm:GetCommandInvocation":                     "an answer that is too long for a listing: TestAHostWithManyAccounts",
+		"sts:AssumeRole":                               "Lambda is the role whenever it runs a function, and Amazon Q is its channel's",
+		"AlarmsOfThisAccount sns:Publish":              "CloudWatch tells of alarms",
+		"RulesOfThisStack sqs:SendMessage":             "EventBridge puts down what it cannot hand over",
+		w.sweepPermission() + " lambda:InvokeFunction": "the schedule, which no test waits for",
 	})
-	w.deniedToTheRole(st)
+	w.deniedToTheRole(w.stack)
+	w.deniedToTheAuditor(w.stack)
+}
+
+// sweepPermission is the Sid of the statement that lets the schedule invoke the events function.
+func (w *watched) sweepPermission() string {
+	w.t.Helper()
+	id, ok := w.stack.Resource("SweepPermission")
+	if !ok {
+		w.t.Fatal("the stack has no SweepPermission")
+	}
+	return id
+}
+
+// deniedToTheAuditor asks for what the role of the events function must never have: it reads no private key
+// and changes no host, no secret and no evidence.
+func (w *world) deniedToTheAuditor(st *cloudformation.Stack) {
+	w.t.Helper()
+	role, _ := st.Resource("EventsRole")
+	apply, _ := st.Resource("ApplyDocument")
+	principal := "arn:aws:sts::111122223333:assumed-role/" + role + "/" + watcher
+	const region = ":us-east-1:111122223333:"
+	ours := iam.Keys{"secretsmanager:resource/AllowRotationLambdaArn": {"arn:aws:lambda" + region + "function:" + keytrail}}
+	inside := iam.Keys{"ssm:resourceTag/" + boundaryKey: {boundaryValue}}
+	for _, row := range []struct {
+		name, action, resource string
+		keys                   iam.Keys
+	}{
+		{"a private key", "secretsmanager:GetSecretValue", "arn:aws:secretsmanager" + region + "secret:fleet-AbCdEf", ours},
+		{"private keys, by the batch", "secretsmanager:BatchGetSecretValue", "*", nil},
+		{"a secret's value", "secretsmanager:PutSecretValue", "arn:aws:secretsmanager" + region + "secret:fleet-AbCdEf", ours},
+		{"a secret's label", "secretsmanager:UpdateSecretVersionStage", "arn:aws:secretsmanager" + region + "secret:fleet-AbCdEf", ours},
+		{"the document that changes hosts", "ssm:SendCommand", "arn:aws:ssm" + region + "document/" + apply, nil},
+		{"a document that runs anything", "ssm:SendCommand", "arn:aws:ssm:us-east-1::document/AWS-RunShellScript", nil},
+		{"a host outside the boundary", "ssm:SendCommand", "arn:aws:ec2" + region + "instance/i-00000000000000009", iam.Keys{"ssm:resourceTag/" + boundaryKey: {"other"}}},
+		{"a shell on a host", "ssm:StartSession", "arn:aws:ec2" + region + "instance/i-00000000000000001", inside},
+		{"the rotation function by its own name", "lambda:InvokeFunction", "arn:aws:lambda" + region + "function:" + keytrail, nil},
+		{"a fact of the register", "s3:PutObject", "arn:aws:s3:::" + bucket + "/register/x.json", nil},
+		{"a lease", "s3:PutObject", "arn:aws:s3:::" + bucket + "/lease/x.json", nil},
+		{"a version of what it keeps, deleted", "s3:DeleteObject", "arn:aws:s3:::" + bucket + "/alerts/x.json", nil},
+		{"another topic", "sns:Publish", "arn:aws:sns" + region + "other", nil},
+		{"another queue", "sqs:SendMessage", "arn:aws:sqs" + region + "other", nil},
+	} {
+		d := w.IAM().Authorize(w.t.Context(), iam.Call{Principal: principal, Action: row.action, Resource: row.resource, Keys: row.keys})
+		if d.Allowed {
+			w.t.Errorf("%s: the auditor may %s on %s", row.name, row.action, row.resource)
+		}
+	}
 }
 
 // deniedToTheRole asks for what the role must never have.
