@@ -2,7 +2,6 @@ package events
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -223,14 +222,13 @@ func (s journals) update(ctx context.Context, secret alert.Secret, change func(*
 	}
 }
 
-// claimTime is how long one process looks at a secret by itself. One that ended leaves its claim for so
-// long; one that takes longer has another look beside it, which does no harm.
+// claimTime is how long one invocation looks at a secret by itself. One that died leaves its claim for so
+// long to all but its own retry; one that takes longer has another look beside it, which does no harm.
 const claimTime = 2 * time.Minute
 
-// begin claims the next look at a secret, and waits while another process has it. It returns the journal
-// without a claim when that other look answers an event of the given time.
-func (s journals) begin(ctx context.Context, secret alert.Secret, at time.Time) (j journal, holder string, err error) {
-	holder = rand.Text()
+// begin claims the next look at a secret for a holder, and waits while another has it. claimed is false when
+// that other look answers an event of the given time.
+func (s journals) begin(ctx context.Context, secret alert.Secret, holder string, at time.Time) (j journal, claimed bool, err error) {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		var shared, busy bool
 		j, err = s.update(ctx, secret, func(j *journal) {
@@ -243,14 +241,14 @@ func (s journals) begin(ctx context.Context, secret alert.Secret, at time.Time) 
 		})
 		switch {
 		case err != nil:
-			return j, "", err
+			return j, false, err
 		case shared:
-			return j, "", nil
+			return j, false, nil
 		case !busy:
-			return j, holder, nil
+			return j, true, nil
 		}
 		if err := sleep(ctx, pause); err != nil {
-			return j, "", fmt.Errorf("wait for another look at %s: %w", secret.Name, err)
+			return j, false, fmt.Errorf("wait for another look at %s: %w", secret.Name, err)
 		}
 	}
 }

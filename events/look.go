@@ -2,10 +2,13 @@ package events
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"github.com/keytrail/keytrail/audit"
 	"github.com/keytrail/keytrail/events/alert"
@@ -35,11 +38,12 @@ func (c *Consumer) glance(ctx context.Context, s audit.Secret, gone bool) error 
 // look answers all events from before it.
 func (c *Consumer) look(ctx context.Context, s audit.Secret, gone bool, e Event) (outcome string, err error) {
 	named := alert.Secret{ARN: s.ARN, Name: s.Name}
-	j, holder, err := c.journals.begin(ctx, named, e.At)
+	holder := holderOf(ctx, e)
+	j, claimed, err := c.journals.begin(ctx, named, holder, e.At)
 	if err != nil {
 		return "", err
 	}
-	if holder == "" {
+	if !claimed {
 		return shared, nil
 	}
 	k := &visit{Consumer: c, known: situation{config: c.config, secret: s, gone: gone, journal: j}, named: named, event: e}
@@ -48,6 +52,14 @@ func (c *Consumer) look(ctx context.Context, s audit.Secret, gone bool, e Event)
 	}
 	c.metrics.verdict(k)
 	return looked, k.leave(ctx, holder)
+}
+
+// holderOf names who looks: Lambda tries an event again under the id of its first invocation.
+func holderOf(ctx context.Context, e Event) string {
+	if lc, ok := lambdacontext.FromContext(ctx); ok && lc.AwsRequestID != "" {
+		return lc.AwsRequestID + " " + e.ID
+	}
+	return rand.Text()
 }
 
 // visit is one look at one secret.

@@ -1,10 +1,15 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -469,35 +474,86 @@ func TestAnEventFromTheFutureMakesNothingLookOld(t *testing.T) {
 	w.expect("[CRITICAL] live key missing", "[INFO] drift mended", "[RESOLVED, was critical] live key missing")
 }
 
-// TestTheAuditorCanNeitherReadAKeyNorChangeAHost asks for what the role of the events function must never
-// have.
-func TestWhateverCallFailsTheAlertArrivesInTheEnd(t *testing.T) {
+// TestWhateverCallFailsTheAlertArrivesOrTheEventIsKept has each call of the events function fail, once and
+// for good, and its process die around it.
+func TestWhateverCallFailsTheAlertArrivesOrTheEventIsKept(t *testing.T) {
 	t.Parallel()
 	w := watch(t, nodes(1), []string{"Heal=off"})
-	w.rotated("fleet")
+	s := w.rotated("fleet")
+	line, h := s.key(current).line, w.Hosts()[0]
 	byWatcher := func(r wire.Request) bool { return strings.Contains(r.Caller.ARN, "/"+watcher) }
-	for _, fault := range []struct {
-		name string
-		do   func(*world) wire.Fault
-	}{
-		{"the first call of each kind fails", func(*world) wire.Fault {
-			failed := map[string]bool{}
-			return wire.Fault{Match: func(r wire.Request) bool {
-				name := r.Service + ":" + r.Action
-				if !byWatcher(r) || failed[name] {
-					return false
-				}
-				failed[name] = true
-				return true
-			}, Do: wire.Unavailable}
-		}},
-	} {
-		remove := w.Front().Inject(fault.do(w.world))
-		if err := w.Hosts()[0].WriteKeys(user); err != nil {
+	number := 0
+	check := func() {
+		number++
+		now := time.Now().UTC()
+		w.deliver(fmt.Sprintf(`{"version":"0","id":"check-%d","detail-type":"Check Secret","source":"keytrail","account":"111122223333",
+			"region":"us-east-1","time":%q,"detail":{"secretId":%q}}`, number, now.Add(time.Second).Format(time.RFC3339), s.arn))
+	}
+	var mu sync.Mutex
+	calls := map[string]bool{}
+	remember := w.Front().Inject(wire.Fault{Match: byWatcher, Do: func(_ context.Context, r wire.Request) error {
+		mu.Lock()
+		defer mu.Unlock()
+		calls[r.Service+":"+r.Action] = true
+		return nil
+	}})
+	breakIt := func() {
+		if err := h.WriteKeys(user); err != nil {
 			t.Fatal(err)
 		}
-		w.sweep()
-		w.expect("[CRITICAL] live key missing")
-		remove()
+		check()
+	}
+	mendIt := func() {
+		if err := h.WriteKeys(user, line); err != nil {
+			t.Fatal(err)
+		}
+		check()
+	}
+	breakIt()
+	w.expect("[CRITICAL] live key missing")
+	mendIt()
+	w.expect("[RESOLVED, was critical] live key missing")
+	remember()
+	names := slices.Sorted(maps.Keys(calls))
+	if len(names) < 8 {
+		t.Fatalf("the function only makes the calls %q", names)
+	}
+	kill := func(context.Context, wire.Request) error {
+		w.Lambda().Kill(watcher)
+		return wire.ErrDropped
+	}
+	for _, name := range names {
+		service, action, _ := strings.Cut(name, ":")
+		match := func(r wire.Request) bool { return byWatcher(r) && wire.Action(service, action)(r) }
+		for _, fault := range []struct {
+			what string
+			wire.Fault
+		}{
+			{"throttled", wire.Fault{Match: match, Times: 1, Do: wire.Throttle}},
+			{"not available", wire.Fault{Match: match, Times: 1, Do: wire.Unavailable}},
+			{"denied", wire.Fault{Match: match, Times: 1, Do: wire.Deny}},
+			{"without a reply", wire.Fault{Match: match, Times: 1, When: wire.After, Do: wire.Drop}},
+			{"the last one before the process dies", wire.Fault{Match: match, Times: 1, Do: kill}},
+			{"the one after which the process dies", wire.Fault{Match: match, Times: 1, When: wire.After, Do: kill}},
+			{"denied for good", wire.Fault{Match: match, Do: wire.Deny}},
+		} {
+			remove := w.Front().Inject(fault.Fault)
+			breakIt()
+			remove()
+			bodies, _ := w.dead()
+			arrived := w.distinct()
+			alerted := slices.ContainsFunc(arrived, func(subject string) bool {
+				return strings.HasPrefix(subject, "[CRITICAL] live key missing") || strings.HasPrefix(subject, "[HIGH] hosts were not asked")
+			})
+			switch {
+			case fault.Times == 1 && (!alerted || len(bodies) > 0):
+				t.Errorf("%s %s: mails %q, %d dead letters", name, fault.what, arrived, len(bodies))
+			case !alerted && len(bodies) == 0:
+				t.Errorf("%s %s: no mail, and no dead letter", name, fault.what)
+			}
+			mendIt()
+			w.distinct()
+			w.forgetAlerts() // else the alert would come and go too often to be told of
+		}
 	}
 }

@@ -16,8 +16,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
@@ -229,6 +231,24 @@ func (w *watched) expect(subjects ...string) []letter {
 	return found
 }
 
+// distinct returns the subjects of the mails that came since the last time. One that came twice, under the
+// same id, counts once, as it does for people.
+func (w *watched) distinct() (subjects []string) {
+	w.t.Helper()
+	seen := map[string]bool{}
+	for _, m := range w.mails() {
+		id := regexp.MustCompile(`message\s+kt-[0-9a-f]+-[0-9]+`).FindString(m.text)
+		if id == "" {
+			w.t.Fatalf("a mail without an id:\n%s", m.text)
+		}
+		if !seen[id] {
+			seen[id] = true
+			subjects = append(subjects, m.subject)
+		}
+	}
+	return subjects
+}
+
 // chat returns all that the channel shows.
 func (w *watched) chat() string {
 	w.t.Helper()
@@ -340,5 +360,25 @@ func (w *watched) mayRotate(name string) {
 	})
 	if err != nil {
 		w.t.Fatal(err)
+	}
+}
+
+// forgetAlerts empties what is kept of alerts, with the rights of the events function: nobody else has them.
+func (w *watched) forgetAlerts() {
+	w.t.Helper()
+	role, err := w.Lambda().Identity(watcher)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	url, name, prefix := w.URL(), bucket, "alerts/"
+	client := s3.New(s3.Options{BaseEndpoint: &url, Region: "us-east-1", UsePathStyle: true, Credentials: credentials.NewStaticCredentialsProvider(role.AccessKeyID, "lab", "")})
+	list, err := client.ListObjectsV2(w.t.Context(), &s3.ListObjectsV2Input{Bucket: &name, Prefix: &prefix})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, o := range list.Contents {
+		if _, err := client.PutObject(w.t.Context(), &s3.PutObjectInput{Bucket: &name, Key: o.Key, Body: strings.NewReader(`{"schema":1}`)}); err != nil {
+			w.t.Fatal(err)
+		}
 	}
 }
