@@ -108,6 +108,25 @@ func (j *journal) rotation(version string) *rotationSeen {
 	return r
 }
 
+// about returns the version that an event tells of. Not every record names one: how a rotation ended is then
+// told of the newest that began before and is not known to have ended, or of "" where there is none.
+func (j *journal) about(e Event) string {
+	if e.Version != "" {
+		return e.Version
+	}
+	for _, r := range slices.Backward(j.Rotations) {
+		if r.ByHand.IsZero() && !r.begun().After(e.At) && (!r.ended() || r.Abandoned.Equal(e.At) || r.Failed.Equal(e.At)) {
+			return r.Version
+		}
+	}
+	return ""
+}
+
+// ends are the kinds that tell how a rotation ended.
+func ends(k Kind) bool {
+	return k == RotationSucceeded || k == RotationFailed || k == RotationAbandoned
+}
+
 // note takes in what an event tells. Events come late, twice and in any order: for each moment the newest
 // counts.
 func (j *journal) note(e Event) {
@@ -118,10 +137,11 @@ func (j *journal) note(e Event) {
 		j.Changes[c] = change{EventID: e.ID, At: e.At, Who: who(e.By)}
 	}
 	var at *time.Time
-	if e.Version == "" {
+	version := j.about(e)
+	if version == "" && !ends(e.Kind) {
 		return
 	}
-	switch r := j.rotation(e.Version); e.Kind {
+	switch r := j.rotation(version); e.Kind {
 	case RotationStarted:
 		at = &r.Started
 	case RotationSucceeded:

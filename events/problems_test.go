@@ -180,6 +180,27 @@ func TestEventsMayComeInAnyOrderAndTwice(t *testing.T) {
 	}
 }
 
+func TestAnEndThatNamesNoVersionIsThatOfTheRotationUnderWay(t *testing.T) {
+	t.Parallel()
+	at := func(seconds int) time.Time { return noon.Add(time.Duration(seconds) * time.Second) }
+	j := journal{Rotations: []*rotationSeen{{Version: "v2", Started: at(0), Succeeded: at(5)}, {Version: "v3", Started: at(60)}, {Version: "mine", ByHand: at(61)}}}
+	e := Event{Kind: RotationAbandoned, ID: "1", At: at(61)}
+	for range 2 { // it may come again
+		if got := j.about(e); got != "v3" {
+			t.Errorf("it is told of %q", got)
+		}
+		j.note(e)
+	}
+	if r := j.rotation("v3"); !r.Abandoned.Equal(at(61)) || !r.ended() || len(j.Rotations) != 3 {
+		t.Errorf("%+v of %d", r, len(j.Rotations))
+	}
+	var empty journal
+	empty.note(e)
+	if len(empty.Rotations) != 1 || empty.Rotations[0].Version != "" || empty.Rotations[0].Abandoned.IsZero() {
+		t.Errorf("without any rotation: %+v", empty.Rotations)
+	}
+}
+
 func TestTheRotationIsKnownByItsRole(t *testing.T) {
 	t.Parallel()
 	const role = "arn:aws:iam::111122223333:role/keytrail/keytrail-RotateRole-1"

@@ -75,9 +75,16 @@ func (c *Consumer) react(ctx context.Context, e Event) (outcome string, err erro
 	if byRotation(e, c.config.RotateRole) {
 		return recorded, nil // a rotation's own call: what comes of it is told by how the rotation ends
 	}
-	if _, err := c.journals.update(ctx, named, func(j *journal) { j.note(e) }); err != nil {
+	about := e.Version
+	if _, err := c.journals.update(ctx, named, func(j *journal) {
+		if ends(e.Kind) {
+			about = j.about(e)
+		}
+		j.note(e)
+	}); err != nil {
 		return "", err
 	}
+	e.Version = about
 	switch depths[e.Kind] {
 	case secretOnly:
 		return looked, c.glance(ctx, s, gone)

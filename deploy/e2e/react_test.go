@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -243,6 +244,77 @@ func TestAFailedRotationIsToldWithItsStepItsHostsAndWhatToDo(t *testing.T) {
 	}
 	w.settle()
 	w.expect("[RESOLVED, was high] rotation failed", "[RESOLVED, was medium] hosts could not be checked", "[RESOLVED, was high] next rotation blocked")
+}
+
+func TestARotationThatWasAbandonedIsToldWithWhatUnblocksIt(t *testing.T) {
+	t.Parallel()
+	w := watch(t, nodes(1), nil)
+	s := w.rotated("fleet")
+	live, mine := s.key(current), newKey(t, "by hand")
+	// Somebody puts a value while setSecret runs.
+	var once sync.Once
+	remove := w.Front().Inject(wire.Fault{Match: wire.Action("ssm", "SendCommand"), When: wire.After, Do: func(context.Context, wire.Request) error {
+		once.Do(func() { s.put(mine.value()) })
+		return nil
+	}})
+	version, err := s.rotate()
+	remove()
+	if err == nil {
+		t.Fatal("it succeeded")
+	}
+	w.settle()
+	subjects := w.distinct()
+	for _, want := range []string{"[HIGH] rotation abandoned: fleet", "[HIGH] value or label changed: fleet", "[HIGH] value put by hand: fleet"} {
+		if !slices.ContainsFunc(subjects, func(subject string) bool { return strings.HasPrefix(subject, want) }) {
+			t.Errorf("no mail %q among %q", want, subjects)
+		}
+	}
+	if text := keyFile(t, w.Hosts()[0], user); strings.Contains(text, version) {
+		t.Errorf("the abandoned key is still there:\n%s", text)
+	}
+	if err := logsIn(live, user, w.Hosts()...); err != nil {
+		t.Error(err)
+	}
+	// The reader does what the mail says.
+	s.mustRotate()
+	w.settle()
+	subjects = w.distinct()
+	for _, want := range []string{"[RESOLVED, was high] rotation abandoned", "[RESOLVED, was high] value put by hand"} {
+		if !slices.ContainsFunc(subjects, func(subject string) bool { return strings.HasPrefix(subject, want) }) {
+			t.Errorf("no mail %q among %q", want, subjects)
+		}
+	}
+	if err := refused(live, user, w.Hosts()...); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestASweepLooksAtEverySecret has more secrets than a page, one that only the register knows, and one that
+// is nobody's of ours.
+func TestASweepLooksAtEverySecret(t *testing.T) {
+	t.Parallel()
+	w := watch(t, nodes(1), []string{"Mute=rotation-succeeded,no-hosts,rotation-off,unregistered-value"})
+	const many = 105
+	for i := range many {
+		w.secret(keytrail, fmt.Sprintf("secret-%03d", i), "", "keytrail:target=Team=none")
+	}
+	w.secret(keytrail, "not-ours", "")
+	gone := w.rotated("gone")
+	gone.delete()
+	w.settle()
+	w.mails()
+	w.sweep()
+	seen := map[string]bool{}
+	for _, text := range strings.Split(w.log(watcher), "\n") {
+		var m struct{ Secret string }
+		if strings.Contains(text, `"_aws"`) && json.Unmarshal([]byte(text), &m) == nil && m.Secret != "" {
+			seen[m.Secret] = true
+		}
+	}
+	if len(seen) != many+1 || !seen["gone"] || !seen["secret-104"] || seen["not-ours"] {
+		t.Errorf("looked at %d secrets: %q", len(seen), slices.Sorted(maps.Keys(seen)))
+	}
+	w.noneDenied("s3:ListBucket")
 }
 
 func TestARotationThatNoEventTellsOfIsFound(t *testing.T) {
