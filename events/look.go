@@ -48,10 +48,11 @@ func (c *Consumer) look(ctx context.Context, s audit.Secret, gone bool, e Event)
 	}
 	k := &visit{Consumer: c, known: situation{config: c.config, secret: s, gone: gone, journal: j}, named: named, event: e}
 	if err := k.run(ctx); err != nil {
-		return "", errors.Join(err, k.leave(context.WithoutCancel(ctx), holder))
+		// What was seen may not have been told: the next look must not be spared because of it.
+		return "", errors.Join(err, k.leave(context.WithoutCancel(ctx), holder, false))
 	}
 	c.metrics.verdict(k)
-	return looked, k.leave(ctx, holder)
+	return looked, k.leave(ctx, holder, true)
 }
 
 // holderOf names who looks: Lambda tries an event again under the id of its first invocation.
@@ -71,14 +72,17 @@ type visit struct {
 	open  int // alerts
 }
 
-// leave writes down what was seen, and lets others look.
-func (k *visit) leave(ctx context.Context, holder string) error {
+// leave lets others look, and writes down what was seen once people were told of it.
+func (k *visit) leave(ctx context.Context, holder string, told bool) error {
 	const most = 10 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	_, err := k.journals.update(ctx, k.named, func(j *journal) {
 		if j.Look.Holder == holder {
 			j.Look = claim{}
+		}
+		if !told {
+			return
 		}
 		if v := k.known.verdict; v != nil && (j.Verdict == nil || v.At.After(j.Verdict.At)) {
 			j.Verdict, j.Cause = v, k.event.ID
@@ -201,10 +205,17 @@ func (k *visit) ofHosts(ctx context.Context) (audit.Verdict, error) {
 func (k *visit) blind(ctx context.Context, why error) error {
 	k.known.now = time.Now().UTC()
 	problems, ids := k.known.ofSecret()
-	problems = append(problems, alert.Problem{Condition: alert.NotVerified, Reason: why.Error()})
-	result, err := k.desk.Tell(ctx, alert.Sighting{Secret: k.named, At: k.known.now, Looked: append(ids, alert.NotVerified), Problems: problems})
+	result, err := k.desk.Tell(ctx, notVerified(k.named, why, ids, problems))
 	k.open = result.Open
 	return err
+}
+
+// notVerified is the sighting of a secret whose hosts could not be asked.
+func notVerified(named alert.Secret, why error, looked []alert.ID, problems []alert.Problem) alert.Sighting {
+	return alert.Sighting{
+		Secret: named, At: time.Now().UTC(), Looked: append(looked, alert.NotVerified),
+		Problems: append(problems, alert.Problem{Condition: alert.NotVerified, Reason: why.Error()}),
+	}
 }
 
 // tell has people told of all that is known. While something is yet to be mended, what became of that is

@@ -74,7 +74,7 @@ func (s situation) ofSecret() (problems []alert.Problem, looked []alert.ID) {
 	switch {
 	case s.secret.Function != "" && s.secret.Function != s.config.Rotate:
 		add(alert.FunctionChanged, alert.Problem{Function: s.secret.Function})
-	case !s.secret.Rotates:
+	case !s.secret.Rotates && s.secret.Function != "": // one that never rotated was not switched off
 		add(alert.RotationOff, alert.Problem{Function: s.config.Rotate})
 	case !s.secret.Next.IsZero() && s.now.After(s.secret.Next.Add(lateness)):
 		add(alert.RotationOverdue, alert.Problem{Reason: "it was due by " + s.secret.Next.UTC().Format(time.RFC3339)})

@@ -56,6 +56,12 @@ func (c *Consumer) react(ctx context.Context, e Event) (outcome string, err erro
 		return ignored, nil
 	}
 	s, gone, err := c.find(ctx, e.Secret)
+	if err != nil && e.Kind == Check && ctx.Err() == nil {
+		// The schedule comes again by itself. What it could not see, people are told now.
+		named := alert.Secret{ARN: e.Secret.String(), Name: audit.NameOf(e.Secret.String())}
+		_, err = c.desk.Tell(ctx, notVerified(named, err, nil, nil))
+		return told, err
+	}
 	if err != nil || s.ARN == "" {
 		return ignored, err
 	}

@@ -80,7 +80,8 @@ func watch(t testing.TB, hosts []host.Spec, settings []string, edit ...func(*lab
 		w.alter(watcher, env...)
 	}
 	w.settle()
-	w.mails() // that of the subscription
+	w.mails()                      // that of the subscription
+	t.Cleanup(func() { w.chat() }) // which fails for what the chat would drop
 	return w
 }
 
