@@ -164,25 +164,32 @@ func (a *Auditor) inspect(ctx context.Context, k wanted.Knowledge, q trust.Quest
 	if err != nil {
 		return err
 	}
-	v.Places = append(v.Places, places(told, managed, false)...)
-
-	strays := k.Strays(q, nodes)
-	if len(strays) == 0 {
-		return nil
-	}
-	bounded, err := a.fleet.Nodes(ctx, fleet.Target{a.config.Limits.Boundary})
+	left, err := a.left(ctx, k, q, k.Strays(q, nodes))
 	if err != nil {
 		return err
 	}
+	v.Places = append(v.Places, places(told, left, managed)...)
+	return nil
+}
+
+// left asks about strays. Some of them nobody can ask about.
+func (a *Auditor) left(ctx context.Context, k wanted.Knowledge, q trust.Question, strays []register.Place) (fleet.Observations, error) {
+	if len(strays) == 0 {
+		return nil, nil
+	}
+	bounded, err := a.fleet.Nodes(ctx, fleet.Target{a.config.Limits.Boundary})
+	if err != nil {
+		return nil, err
+	}
 	jobs, lost := k.Outside(q, strays, bounded, a.config.Limits.Users)
-	if told, err = a.ask(ctx, k, jobs...); err != nil {
-		return err
+	told, err := a.ask(ctx, k, jobs...)
+	if err != nil {
+		return nil, err
 	}
 	if lost, err = a.stillThere(ctx, lost); err != nil {
-		return err
+		return nil, err
 	}
-	v.Places = append(v.Places, places(append(told, lost...), managed, true)...)
-	return nil
+	return append(told, lost...), nil
 }
 
 // ask gives hosts their inspect orders. A command that could not be sent leaves its hosts unreachable,
@@ -243,13 +250,25 @@ func (a *Auditor) stillThere(ctx context.Context, lost fleet.Observations) (flee
 	return slices.DeleteFunc(lost, func(o fleet.Observation) bool { return slices.Contains(gone, o.Host) }), nil
 }
 
-// places turns what hosts told into places of the verdict. managed are the keys of all secrets: a host was
-// told of one secret, and takes the keys of the others for foreign or, by their comments, for forged.
-func places(told fleet.Observations, managed map[sshkey.Fingerprint]string, stray bool) []Place {
-	out := make([]Place, len(told))
-	for i, o := range told {
-		p := Place{Host: o.Host, User: o.User, State: o.State, Reason: o.Reason, CommandID: o.CommandID, Stray: stray,
-			Retired: o.Remaining, Ways: o.Ways}
+// places turns what hosts told of the fleet, and of what left it, into places of the verdict. managed are
+// the keys of all secrets: a host was told of one secret, and takes the keys of the others for foreign or,
+// by their comments, for forged.
+func places(told, left fleet.Observations, managed map[sshkey.Fingerprint]string) []Place {
+	type account struct {
+		host fleet.InstanceID
+		user string
+	}
+	stray := map[account]bool{}
+	for _, o := range left {
+		if !o.Elsewhere {
+			stray[account{o.Host, o.User}] = true
+		}
+	}
+	all := fleet.Join(told, left)
+	out := make([]Place, len(all))
+	for i, o := range all {
+		p := Place{Host: o.Host, User: o.User, State: o.State, Reason: o.Reason, CommandID: o.CommandID, Stray: stray[account{o.Host, o.User}],
+			Elsewhere: o.Elsewhere, Skipped: o.Skipped, Retired: o.Remaining, Ways: o.Ways}
 		claims := 0
 		for _, key := range o.Keys {
 			if managed[key.Fingerprint] == "" {

@@ -52,6 +52,12 @@ type Place struct {
 	CommandID string           `json:"commandId,omitempty"`
 	// Stray: the host or the account is not of the secret's fleet any more, and had its key once.
 	Stray bool `json:"stray,omitempty"`
+	// Elsewhere: nobody asked about the account, and a retired key is there, or may be. No rotation and no
+	// reconcile of the secret touches it.
+	Elsewhere bool `json:"elsewhere,omitempty"`
+	// Skipped is how many other accounts of the host, at least, were not looked at: what is in their files
+	// is not known.
+	Skipped int `json:"skipped,omitempty"`
 	// Retired are the retired keys that are there, or may be.
 	Retired []sshkey.Fingerprint `json:"retired,omitempty"`
 	// Foreign are keys that no secret registered, as the host tells them. Unlisted is how many more keys the
@@ -65,7 +71,7 @@ type Place struct {
 
 // Coverage is how much of what is expected was seen.
 type Coverage struct {
-	Seen     int `json:"seen"`     // hosts of which every account has a definite state
+	Seen     int `json:"seen"`     // hosts of which every account that was asked about has a definite state
 	Expected int `json:"expected"` // hosts
 }
 
@@ -93,7 +99,9 @@ func Drift(s fleet.State) bool { return s != fleet.OK && !Unknown(s) }
 func (v Verdict) Coverage() Coverage {
 	blind := map[fleet.InstanceID]bool{}
 	for _, p := range v.Places {
-		blind[p.Host] = blind[p.Host] || Unknown(p.State)
+		if !p.Elsewhere { // nobody expected it
+			blind[p.Host] = blind[p.Host] || Unknown(p.State)
+		}
 	}
 	c := Coverage{Expected: len(blind)}
 	for _, b := range blind {
@@ -119,7 +127,7 @@ func (v Verdict) Drifted() []Place {
 }
 
 // Clean reports whether every account on every host was seen and is ok, and there is at least one: N of
-// N hosts trust the version, and none trusts any before it.
+// N hosts trust the version, and none trusts any before it, in whatever account.
 func (v Verdict) Clean() bool {
 	return v.Version != "" && !v.Unregistered && !v.Gone && len(v.Places) > 0 && v.Count()[fleet.OK] == len(v.Places)
 }

@@ -76,6 +76,9 @@ type HostResult struct {
 	// Trusted are the retired keys that are still there.
 	Trusted   []sshkey.Fingerprint `json:",omitempty"`
 	CommandID string               `json:"CommandId,omitempty"`
+	// Elsewhere: the account is none of the secret's, and holds a retired key or may. Only a dry run looks
+	// for that, and nothing takes it away.
+	Elsewhere bool `json:",omitempty"`
 }
 
 // parseAction reads an action's event.
@@ -325,9 +328,9 @@ func only(nodes []fleet.Node, ids []fleet.InstanceID) []fleet.Node {
 
 // add tells what hosts answered.
 func (a *ActionResult) add(seen ...fleet.Observations) {
-	for _, o := range slices.Concat(seen...) {
+	for _, o := range fleet.Join(seen...) {
 		h := HostResult{Host: o.Host, User: o.User, Was: o.State, State: o.State, Reason: o.Reason,
-			Added: o.Added, Removed: o.Removed, Trusted: o.Remaining, CommandID: o.CommandID}
+			Added: o.Added, Removed: o.Removed, Trusted: o.Remaining, CommandID: o.CommandID, Elsewhere: o.Elsewhere}
 		switch { // what keeps people out goes before what lets too many in
 		case o.Added > 0:
 			h.Was = fleet.Missing

@@ -13,8 +13,10 @@ import (
 
 	"github.com/keytrail/keytrail/audit"
 	"github.com/keytrail/keytrail/deploy/lab/host"
+	"github.com/keytrail/keytrail/rotate"
 	"github.com/keytrail/keytrail/rotate/fleet"
 	"github.com/keytrail/keytrail/rotate/register"
+	"github.com/keytrail/keytrail/rotate/sshkey"
 	"github.com/keytrail/keytrail/rotate/wanted"
 )
 
@@ -89,6 +91,64 @@ func TestAVerdictTellsEveryStateApart(t *testing.T) {
 	}
 	if diff := cmp.Diff(files, homes(t, hosts...)); diff != "" {
 		t.Errorf("the auditor changed something:\n%s", diff)
+	}
+}
+
+// TestARetiredKeyIsFoundInWhateverAccount: a key that was copied to other accounts opens them until somebody
+// takes it away, which no rotation does.
+func TestARetiredKeyIsFoundInWhateverAccount(t *testing.T) {
+	t.Parallel()
+	friend := newKey(t, "friend")
+	w := newWorld(t, nodes(3, friend.line))
+	w.keep()
+	s := w.secret(keytrail, "fleet", "")
+	s.mustRotate()
+	old := s.key(current)
+	s.mustRotate()
+	live := s.key(current)
+	hosts := w.Hosts()
+	err := errors.Join(
+		hosts[0].AddUser(host.User{Name: "backup", Keys: []string{friend.line, live.line}}),
+		hosts[1].AddUser(host.User{Name: "backup", Keys: []string{friend.line, "no-pty " + old.line}}),
+		hosts[2].AddUser(host.User{Name: "root", Keys: []string{old.line}}),
+		hosts[2].AddUser(host.User{Name: "empty"}),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := homes(t, hosts...)
+	v, err := w.auditor().Verify(t.Context(), s.arn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range v.Places {
+		line := fmt.Sprintf("%s %s %s %t", p.Host[len(p.Host)-1:], p.User, p.State, p.Elsewhere)
+		if p.Elsewhere {
+			line += fmt.Sprintf(" %t, %d foreign", p.Retired[0] == sshkey.Fingerprint(old.fingerprint()) && len(p.Retired) == 1, len(p.Foreign))
+		}
+		got = append(got, line)
+	}
+	want := []string{"1 deploy ok false", "2 backup stale true true, 0 foreign", "2 deploy ok false", "3 deploy ok false", "3 root stale true true, 0 foreign"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("places (-want +got):\n%s", diff)
+	}
+	if v.Clean() || v.Coverage() != (audit.Coverage{Seen: 3, Expected: 3}) || len(v.Drifted()) != 2 {
+		t.Errorf("clean %t, coverage %+v, drifted %d", v.Clean(), v.Coverage(), len(v.Drifted()))
+	}
+	if p := v.Drifted()[0]; p.Reason != "the account was not asked about, and trusts a retired key" || p.CommandID == "" {
+		t.Errorf("the other account: %+v", p)
+	}
+
+	dry := s.mustAct(rotate.ActionRequest{Action: rotate.Reconcile, DryRun: true})
+	if dry.Clean || len(dry.Hosts) != 5 || dry.Counts[fleet.Stale] != 2 || !dry.Hosts[2].Elsewhere || dry.Hosts[2].User != "backup" {
+		t.Errorf("a dry run says %+v", dry)
+	}
+	if result := s.reconcile(); !result.Clean || len(result.Hosts) != 3 {
+		t.Errorf("reconcile says %+v", result)
+	}
+	if diff := cmp.Diff(files, homes(t, hosts...)); diff != "" {
+		t.Errorf("an account that is nobody's was changed:\n%s", diff)
 	}
 }
 

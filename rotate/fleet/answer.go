@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/keytrail/keytrail/rotate/sshkey"
@@ -13,7 +14,12 @@ import (
 // Answer is what one host said, checked against what it was asked. A root user on the host can make
 // it say anything; nobody else can.
 type Answer struct {
-	Users    []UserAnswer         // as in the order
+	Users []UserAnswer // as in the order
+	// Others are accounts that the order does not name and that hold a key of Retire, or may: their
+	// Remaining says so, or is empty where that could not be told. Only an inspection looks for them.
+	// Skipped is how many accounts more the host has, at least, and did not look at.
+	Others   []UserAnswer
+	Skipped  int
 	Listen   []string             // where sshd listens, host:port
 	HostKeys []sshkey.Fingerprint // of sshd's own keys
 }
@@ -158,7 +164,7 @@ func Decode(stdout string, o Order, host string) (Answer, error) {
 		return Answer{}, ErrDetail
 	}
 	if s.More {
-		s.Users = d.Users
+		s.Users, s.Others, s.Skipped = d.Users, d.Others, d.Skipped
 	}
 	a, err := s.answer(o)
 	if err != nil {
@@ -176,16 +182,18 @@ type summary struct {
 	Nonce, Host, Action string
 	Code                string
 	Listen, HostKeys    []string
-	Users               []userLine
+	Users, Others       []userLine
+	Skipped             int
 	More, Detail        bool
 	End                 string
 }
 
 // detail is line 2.
 type detail struct {
-	Nonce string
-	Users []userLine
-	Files []struct {
+	Nonce         string
+	Users, Others []userLine
+	Skipped       int
+	Files         []struct {
 		User  string
 		Files []struct{ Path string }
 		Keys  []struct {
@@ -260,6 +268,11 @@ func (s summary) answer(o Order) (Answer, error) {
 		}
 		a.Users = append(a.Users, u)
 	}
+	var ok bool
+	if a.Others, ok = s.others(o); !ok {
+		return Answer{}, ErrGarbage
+	}
+	a.Skipped = s.Skipped
 	for _, l := range s.Listen {
 		if socket.MatchString(l) {
 			a.Listen = append(a.Listen, l)
@@ -271,6 +284,30 @@ func (s summary) answer(o Order) (Answer, error) {
 		}
 	}
 	return a, nil
+}
+
+// others checks what the host said of accounts that the order does not name.
+func (s summary) others(o Order) ([]UserAnswer, bool) {
+	if len(s.Others) == 0 && s.Skipped == 0 {
+		return nil, true
+	}
+	if o.Action != Inspect || len(o.Retire) == 0 || s.Skipped < 0 {
+		return nil, false
+	}
+	met := slices.Clone(o.Users)
+	var out []UserAnswer
+	for _, line := range s.Others {
+		u, ok := line.answer(o)
+		if !ok || CheckUser(u.User) != nil || slices.Contains(met, u.User) {
+			return nil, false
+		}
+		if u.Code != CodeUnverifiable && !slices.ContainsFunc(u.Remaining, func(p Presence) bool { return p != Absent }) {
+			return nil, false
+		}
+		met = append(met, u.User)
+		out = append(out, u)
+	}
+	return out, true
 }
 
 func (l userLine) answer(o Order) (UserAnswer, bool) {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func wholeAnswer(o Order) string {
@@ -61,6 +63,99 @@ func TestWhatIsNoAnswerIsNeverTakenForOne(t *testing.T) {
 		if _, err := Decode(row.text, o, "i-1"); !errors.Is(err, row.want) {
 			t.Errorf("%s: %v, want %v", name, err, row.want)
 		}
+	}
+}
+
+// inspection is an order to which a host may say something of other accounts.
+func inspection(t *testing.T) Order {
+	o := testOrder(t)
+	o.Action, o.Users, o.Retire = Inspect, []string{"alice"}, append(o.Retire, "SHA256:another")
+	return o
+}
+
+// inspected is an answer to it, with what stands in its summary beside the users.
+func inspected(o Order, beside string) string {
+	return `{"keytrail":1,"nonce":"` + o.Nonce + `","host":"i-1","action":"` + string(o.Action) + `","code":"ok","users":[` +
+		`{"user":"alice","code":"ok","present":"y","remaining":"` + strings.Repeat("-", len(o.Retire)) + `"}]` + beside +
+		`,"more":false,"detail":false,"end":"` + o.Nonce + `"}` + "\n"
+}
+
+func TestAccountsThatWereNotOrderedAreToldApart(t *testing.T) {
+	t.Parallel()
+	o := inspection(t)
+	text := inspected(o, `,"others":[{"user":"bob","code":"ok","present":"-","remaining":"-y"},`+
+		`{"user":"carol","code":"refused","reason":"nul","present":"n","remaining":"?y"},`+
+		`{"user":"dave","code":"refused","reason":"unreadable","present":"-","remaining":"-?"},`+
+		`{"user":"erin","code":"unverifiable","reason":"worker","present":"","remaining":""}],"skipped":7`)
+	told, err := Observe(Node{ID: "i-1"}, o, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const trusts, may = "the account was not asked about, and trusts a retired key", "the account was not asked about, and may trust a retired key: "
+	want := Observations{
+		{Host: "i-1", User: "alice", State: OK, Clean: true, Skipped: 7},
+		{Host: "i-1", User: "bob", State: Stale, Reason: trusts, Elsewhere: true, Remaining: o.Retire[1:]},
+		{Host: "i-1", User: "carol", State: Stale, Reason: trusts, Elsewhere: true, Remaining: o.Retire},
+		{Host: "i-1", User: "dave", State: Unverifiable, Reason: may + reasons["unreadable"], Elsewhere: true, Remaining: o.Retire[1:]},
+		{Host: "i-1", User: "erin", State: Unverifiable, Reason: may + reasons["worker"], Elsewhere: true, Remaining: o.Retire},
+	}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Errorf("observations (-want +got):\n%s", diff)
+	}
+	first, _, _ := strings.Cut(text, "\n")
+	second := strings.Replace(strings.Replace(first, `"keytrail":1,`, "", 1), `"more":false,`, "", 1)
+	if told, err = Observe(Node{ID: "i-1"}, o, strings.Replace(inspected(o, ""), `"more":false`, `"more":true`, 1)+second+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Errorf("of an answer in two lines (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatMayNotBeSaidOfOtherAccounts(t *testing.T) {
+	t.Parallel()
+	bob := `,"others":[{"user":"bob","code":"ok","present":"-","remaining":"-y"}]`
+	o := inspection(t)
+	if _, err := Decode(inspected(o, bob), o, "i-1"); err != nil {
+		t.Fatal(err)
+	}
+	for name, row := range map[string]struct {
+		was, is string
+		order   func(*Order)
+	}{
+		"to an order to apply":             {"", "", func(o *Order) { o.Action = Apply }},
+		"to an order that retires nothing": {`"-y"`, `""`, func(o *Order) { o.Retire = nil }},
+		"of a user of the order":           {`"bob"`, `"alice"`, nil},
+		"twice of one account":             {`]`, `,{"user":"bob","code":"ok","present":"-","remaining":"-y"}]`, nil},
+		"of a name with a command":         {`"bob"`, `"$(id)"`, nil},
+		"of a number":                      {`"bob"`, `"0"`, nil},
+		"of nobody":                        {`"bob"`, `""`, nil},
+		"with a mark too many":             {`"-y"`, `"-yy"`, nil},
+		"with a mark too few":              {`"-y"`, `"y"`, nil},
+		"with a mark that does not exist":  {`"-y"`, `"ny"`, nil},
+		"that nothing is there":            {`"-y"`, `"--"`, nil},
+		"that it was not looked at":        {`"present":"-","remaining":"-y"`, `"present":"","remaining":""`, nil},
+		"that there is no such account":    {`"ok","present":"-","remaining":"-y"`, `"nouser","present":"","remaining":""`, nil},
+		"that it was refused for nothing":  {`"ok","present":"-","remaining":"-y"`, `"refused","reason":"root","present":"","remaining":""`, nil},
+		"with a reason that is no word":    {`"ok"`, `"refused","reason":"<!channel>"`, nil},
+		"that fewer than none are skipped": {`]`, `],"skipped":-1`, nil},
+		"as a number of them":              {bob, `,"others":3`, nil},
+	} {
+		o := inspection(t)
+		if row.order != nil {
+			row.order(&o)
+		}
+		text := inspected(o, strings.Replace(bob, row.was, row.is, 1))
+		if _, err := Decode(text, o, "i-1"); !errors.Is(err, ErrGarbage) {
+			t.Errorf("%s: %v, want %v", name, err, ErrGarbage)
+		}
+		if told, _ := Observe(Node{ID: "i-1"}, o, text); len(told) != 1 || told[0].State != Unverifiable || told[0].Elsewhere {
+			t.Errorf("%s: %+v", name, told)
+		}
+	}
+	o = plainOrder(t)
+	if _, err := Decode(strings.Replace(wholeAnswer(o), `"more"`, `"skipped":1,"more"`, 1), o, "i-1"); !errors.Is(err, ErrGarbage) {
+		t.Errorf("accounts that an order to apply skipped: %v, want %v", err, ErrGarbage)
 	}
 }
 

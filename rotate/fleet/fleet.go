@@ -73,7 +73,9 @@ func (f *Fleet) Nodes(ctx context.Context, target Target) ([]Node, error) {
 }
 
 // Run gives the order to every node and returns what is known of each user on each of them. A node
-// that is offline or no Linux gets no command, only its observation.
+// that is offline or no Linux gets no command, only its observation. An inspection that retires keys
+// looks for them in all accounts of a node: where another one has any, its observation is marked
+// Elsewhere and comes after those of the node's users.
 //
 // Hosts go in batches that MaxConcurrency bounds; once more than MaxErrors hosts are not ok, no
 // further batch starts. An order that retires more keys than a command can name goes in several passes.
@@ -91,16 +93,10 @@ func (f *Fleet) Run(ctx context.Context, nodes []Node, order Order) (Observation
 	for part := range slices.Chunk(order.Retire, maxFingerprint) {
 		order.Retire = part
 		told, err := f.pass(ctx, nodes, order)
-		if out == nil {
-			out = told
-		} else {
-			for i := range out {
-				out[i] = out[i].with(told[i])
-			}
-		}
+		out = Join(out, told)
 		errs = append(errs, err)
 	}
-	return out, errors.Join(errs...)
+	return out.ByHost(), errors.Join(errs...)
 }
 
 // pass gives an order that fits into one command.
@@ -267,8 +263,9 @@ func (f *Fleet) observe(ctx context.Context, n Node, order Order, command string
 	return out
 }
 
-// Observe says what the standard output of the script on a node means for each user of the order. The
-// observations are complete even where it cannot be believed: then the error of [Decode] is their reason.
+// Observe says what the standard output of the script on a node means for each user of the order, and
+// after them for each other account that the host told of. The observations of the users are complete
+// even where it cannot be believed: then the error of [Decode] is their reason.
 func Observe(n Node, order Order, stdout string) (Observations, error) {
 	answer, err := Decode(stdout, order, string(n.ID))
 	if err != nil {
@@ -278,13 +275,14 @@ func Observe(n Node, order Order, stdout string) (Observations, error) {
 	for _, u := range answer.Users {
 		o := judge(u)
 		o.Host = n.ID
-		for i, p := range u.Remaining {
-			if p != Absent {
-				o.Remaining = append(o.Remaining, order.Retire[i])
-			}
-		}
-		o.Keys, o.Omitted, o.Ways = u.Keys, u.Omitted, u.Ways
+		o.Remaining = remaining(u, order.Retire)
+		o.Keys, o.Omitted, o.Ways, o.Skipped = u.Keys, u.Omitted, u.Ways, answer.Skipped
 		o.Sockets, o.HostKeys = sockets(answer.Listen, n.Address), answer.HostKeys
+		out = append(out, o)
+	}
+	for _, u := range answer.Others {
+		o := judgeOther(u, order.Retire)
+		o.Host = n.ID
 		out = append(out, o)
 	}
 	return out, nil

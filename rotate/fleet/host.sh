@@ -1,7 +1,8 @@
 #!/bin/sh
 # Keytrail's host script. It brings the authorized keys of some users of this
-# host to a wanted state (apply), or only looks at them (inspect), and answers
-# in two lines of JSON: a summary short enough for any listing, and the detail.
+# host to a wanted state (apply), or only looks at them, and at all others for
+# retired keys (inspect), and answers in two lines of JSON: a summary short
+# enough for any listing, and the detail.
 #
 # It runs as root under the SSM agent, in any POSIX shell. What to do arrives in
 # the variables SSM_*, which were checked before they were sent and are checked
@@ -52,21 +53,22 @@ host=$AWS_SSM_INSTANCE_ID retire=${SSM_Retire#-} known=${SSM_Known#-}
 
 # ---- The answer -------------------------------------------------------------
 
-listen='' host_keys='' summaries='' details='' telling=false room=20000
+listen='' host_keys='' summaries='' others='' skipped=0 details='' telling=false room=20000
 
 # answer CODE: prints both lines and ends. A listing of commands cuts at 2,500
 # characters: users that do not fit into the summary stand in the detail alone.
 answer() {
-    head="{\"keytrail\":1,\"nonce\":\"$SSM_Nonce\",\"host\":\"$host\",\"action\":\"$SSM_Action\""
-    head="$head,\"generation\":$SSM_Generation,\"code\":\"$1\""
-    head="$head,\"listen\":[${listen#,}],\"hostKeys\":[${host_keys#,}]"
-    tail=",\"end\":\"$SSM_Nonce\"}"
-    summary="$head,\"users\":[${summaries#,}],\"more\":false,\"detail\":$telling$tail" more=
+    head='{"keytrail":1,"nonce":"'$SSM_Nonce'","host":"'$host'","action":"'$SSM_Action'"'
+    head=$head',"generation":'$SSM_Generation',"code":"'$1'","listen":['${listen#,}'],"hostKeys":['${host_keys#,}]
+    tail=',"end":"'$SSM_Nonce'"}'
+    users='"users":['${summaries#,}] more='"users":[]'
+    [ -z "$others" ] || users=$users',"others":['${others#,}]
+    [ $skipped = 0 ] || users=$users',"skipped":'$skipped
+    summary=$head,$users',"more":false,"detail":'$telling$tail
     if [ ${#summary} -gt 2300 ]; then
-        summary="$head,\"users\":[],\"more\":true,\"detail\":true$tail" more=${summaries#,}
+        summary=$head,$more',"more":true,"detail":true'$tail more=$users
     fi
-    printf '%s\n{"nonce":"%s","users":[%s],"files":[%s]%s\n' \
-        "$summary" "$SSM_Nonce" "$more" "${details#,}" "$tail"
+    printf '%s\n{"nonce":"%s",%s,"files":[%s]%s\n' "$summary" "$SSM_Nonce" "$more" "${details#,}" "$tail"
     exit 0
 }
 
@@ -623,11 +625,9 @@ strict() {
     done
 }
 
-# find_files: where sshd looks, into $specs for the worker, and into $paths,
-# $modes and $owners for the answer. Fails where that cannot be told.
-find_files() {
-    specs='' paths='' modes='' owners='' lone=
-    set --
+# find_places: where sshd looks, into $places; or it fails.
+find_places() {
+    places=
     for file in $files; do
         path=
         while case $file in *%*) ;; *) false ;; esac do
@@ -645,15 +645,25 @@ find_files() {
         case $path in
         [Nn][Oo][Nn][Ee]) continue ;;
         *[!A-Za-z0-9/._@+,:=~%-]*) return 1 ;;
-        /*) set -- "$@" "$path" ;;
-        *) set -- "$@" "$home/$path" ;;
+        /*) places="$places $path" ;;
+        *) places="$places $home/$path" ;;
         esac
     done
-    look "$home" "$@"
+}
+
+# find_files: these files, into $specs for the worker, and into $paths, $modes and
+# $owners for the answer. Fails where that cannot be told.
+looked=
+find_files() {
+    specs='' paths='' modes='' owners='' lone=
+    find_places || return 1
+    looked=$looked$places
+    # shellcheck disable=SC2086
+    look "$home" $places
     trace "$home" || return 1
     real_home=$real nowhere=mixed
     [ "$mode" != - ] || nowhere=home
-    for file do
+    for file in $places; do
         trace "$file" || return 1
         case "$paths " in *" $real "*) continue ;; esac
         writer=- public=- label=- sign=+
@@ -694,7 +704,7 @@ settings() {
         value=${line#* }
         case $line in
         listenaddress\ *[!][A-Za-z0-9:.%]*) ;;
-        listenaddress\ *) listen="$listen,\"$value\"" ;;
+        listenaddress\ *) listen=$listen',"'$value'"' ;;
         hostkey\ *.pub) keys="$keys$nl$value" ;;
         hostkey\ *) keys="$keys$nl$value.pub" ;;
         esac
@@ -703,7 +713,7 @@ settings() {
     keys=$(cat -- $keys </dev/null 2>/dev/null | ssh-keygen -lf - 2>/dev/null)
     for line in $keys; do
         line=${line#*SHA256:}
-        host_keys="$host_keys,\"${line%% *}\""
+        host_keys=$host_keys',"'${line%% *}'"'
     done
     unset IFS
     # Rules may name the port and the address that sshd listens on: then once more.
@@ -895,8 +905,8 @@ entry() {
 # say CODE REASON: the answer about a user whose files were not read.
 say() {
     telling=true
-    summaries="$summaries,{\"user\":\"$user\",\"code\":\"$1\",\"reason\":\"$2\",\"present\":\"\",\"remaining\":\"\""
-    summaries="$summaries,\"added\":0,\"removed\":0,\"foreign\":0,\"forged\":0,\"ways\":\"\"}"
+    summaries=$summaries',{"user":"'$user'","code":"'$1'","reason":"'$2'","present":"","remaining":""'
+    summaries=$summaries',"added":0,"removed":0,"foreign":0,"forged":0,"ways":""}'
 }
 
 # as UID ARGUMENT...: the worker, with the rights of root or of $user.
@@ -957,6 +967,31 @@ serve() {
     summaries=$summaries${view%"$nl"*} details=$details${view#*"$nl"} room=$((room - ${#view}))
 }
 
+# other: the answer about an account that was not ordered, into $others if it may
+# hold a retired key. Fails where nobody looked. sshd is slow, and asked only where
+# a file seems to be: in the last user's place, or the usual one.
+other() {
+    user=${accounts%%:*}
+    [ "$user" ] || return 1
+    case "$met " in *" $user "*) return 0 ;; esac
+    met="$met $user" files="$pattern .ssh/authorized_keys" seems=
+    entry '*'
+    [ "$uid" ] && find_places || return 1
+    for file in $places; do
+        case "$looked " in *" $file "*) continue ;; esac
+        path=$file
+        until [ -e "$path/" ]; do path=${path%/*}; done
+        # Even root may not see into a home on another machine.
+        [ ! -e "$file" ] && [ -x "$path/" ] || seems=yes
+    done
+    [ "$seems" ] || return 0
+    [ $(($(date +%s) - now)) -lt 30 ] || return 1
+    looked=$looked$places
+    said=$(SSM_AllowRoot=yes summaries='' && serve && printf %s "$summaries")
+    case $said in *'"unverifiable"'* | *'"remaining":"'*[y?]*'","added"'*) ;; *) return 0 ;; esac
+    [ ${#others} -lt 2000 ] && others=$others$said
+}
+
 # ---- The run ----------------------------------------------------------------
 
 # The wanted keys: $prints and $entries ("FINGERPRINT LINE,...") in their order,
@@ -977,7 +1012,8 @@ unset IFS
 
 # shellcheck disable=SC2086
 accounts=$(getent passwd 0 $SSM_Users 2>/dev/null) shadow=$(getent shadow $SSM_Users 2>/dev/null)
-worker=$(worker_text) runuser='' limit='' today=$(($(date +%s) / 86400))
+worker=$(worker_text) runuser='' limit='' now=$(date +%s)
+today=$((now / 86400))
 ! command -v runuser >/dev/null || runuser=yes
 # A user may stop his own processes: that must not keep the others waiting.
 ! command -v timeout >/dev/null || limit='timeout -s KILL 20'
@@ -1017,4 +1053,17 @@ if [ "$SSM_Action" = apply ]; then
     [ "$entries" ] || { exec 8<"${state%/*}" && hold 8; }
 fi
 for user in $SSM_Users; do serve; done
+if [ "$SSM_Action" = inspect ] && [ "$retire" ]; then
+    met=" $SSM_Users" pattern=${files-}
+    list=$({ $limit getent passwd || echo :; } 2>/dev/null | awk '
+        NR > 500 || index($0, ":") > 33 || !/^[A-Za-z_][A-Za-z0-9_.-]*:/ { $0 = ":" } # left out
+        { print }
+        NR > 500 { exit }')
+    IFS=$nl
+    for accounts in $list; do
+        unset IFS
+        other || skipped=$((skipped + 1))
+    done
+    unset IFS
+fi
 answer ok

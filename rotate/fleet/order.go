@@ -20,7 +20,7 @@ type Action string
 const (
 	// Apply brings the key files to the wanted state.
 	Apply Action = "apply"
-	// Inspect only looks, and takes neither lock nor state.
+	// Inspect only looks, and takes neither lock nor state. For keys of Retire it looks into every account.
 	Inspect Action = "inspect"
 )
 

@@ -37,11 +37,12 @@ func TestMain(m *testing.M) {
 var realTools = strings.Fields("awk cat chmod cksum cp date dd env head ln mkdir mv rm sleep ssh-keygen tail tr")
 
 // standIns play what only root on a host of its own has: accounts, sshd's settings, another user's
-// rights. ls says that alice owns her home and root all above it.
+// rights. ls says that alice and bob own their homes and root all above them.
 var standIns = map[string]string{
 	"getent": `
 db=$1
 shift
+[ $# -gt 0 ] || while read -r line; do echo "$line"; done <"$d/etc/$db"
 for key do
     while IFS=: read -r name password id rest; do
         case $key in "$name" | "$id") echo "$name:$password:$id:$rest" ;; esac
@@ -57,7 +58,7 @@ exec "$@"`,
 [ "$1" = -ldn ] || exit 1
 "$ls" "$@" 2>/dev/null | while read -r mode links owner group size month day time name rest; do
     owner=0
-    case $name$mode in "$d/home/alice"*) owner=1001 ;; *d?????????) mode=drwxr-xr-x ;; *) mode=drwxr-xr-x ;; esac
+    case $name$mode in "$d/home/alice"*) owner=1001 ;; "$d/home/bob"*) owner=1002 ;; *d?????????) mode=drwxr-xr-x ;; *) mode=drwxr-xr-x ;; esac
     echo "$mode $links $owner $owner $size $month $day $time $name${rest:+ $rest}"
 done`,
 }
@@ -795,6 +796,199 @@ func TestEachUserCostsFewProcesses(t *testing.T) {
 	t.Logf("%d to install, %d to find all in order, %d to inspect, %d for a further user", first, again, inspect, user)
 	if user > 15 || again > 35 || inspect > 30 {
 		t.Error("that is more than 15 for a user and 20 for the host")
+	}
+}
+
+const bobKeys = "home/bob/.ssh/authorized_keys"
+
+// account adds a line to passwd.
+func (h *scratchHost) account(name string, uid int, home string) {
+	h.t.Helper()
+	h.write("etc/passwd", h.read("etc/passwd")+fmt.Sprintf("%s:x:%d:%[2]d::%s:/bin/sh\n", name, uid, home), 0o644)
+}
+
+// others says what an answer tells of accounts that were not ordered: "bob y, carol unverifiable; 2 skipped".
+func (h *scratchHost) others(o Order) string {
+	h.t.Helper()
+	out := h.run(o)
+	a, err := Decode(out, o, hostID)
+	if err != nil {
+		h.t.Fatalf("%v:\n%s", err, out)
+	}
+	var words []string
+	for _, u := range a.Others {
+		word := marks(u.Remaining)
+		if word == "" {
+			word = string(u.Code)
+		}
+		words = append(words, u.User+" "+word)
+	}
+	text := strings.Join(words, ", ")
+	if a.Skipped > 0 {
+		text += fmt.Sprintf("; %d skipped", a.Skipped)
+	}
+	if text == "" && (strings.Contains(out, "others") || strings.Contains(out, "skipped")) {
+		h.t.Errorf("an answer without other accounts mentions them:\n%s", out)
+	}
+	return text
+}
+
+func (h *scratchHost) wantOthers(o Order, text string) {
+	h.t.Helper()
+	if got := h.others(o); got != text {
+		h.t.Errorf("of other accounts the host says %q, want %q", got, text)
+	}
+}
+
+// TestAnInspectionLooksIntoEveryAccount: an order to apply leaves alone what it was not told of.
+func TestAnInspectionLooksIntoEveryAccount(t *testing.T) {
+	inEveryShell(t, func(t *testing.T, h *scratchHost) {
+		k := newKeyring(t)
+		h.account("bob", 1002, h.dir+"/home/bob")
+		h.write(aliceKeys, k.live.String()+"\n", 0o600)
+		inspect := k.order(Inspect)
+		h.wantOthers(inspect, "")
+		text := "# bob's\n" + k.foreign.String() + "\n"
+		h.write(bobKeys, text, 0o600)
+		h.wantOthers(inspect, "")
+		text += "no-pty " + k.retired.String() + "\n"
+		h.write(bobKeys, text, 0o600)
+		h.wantOthers(inspect, "bob y")
+		h.want(inspect, "ok  y - +0 -0 ?0")
+		h.want(k.order(Apply), "ok  y - +0 -0 ?0")
+		h.wantOthers(k.order(Apply), "")
+		h.wantFile(bobKeys, text)
+
+		told, err := Observe(Node{ID: hostID}, inspect, h.run(inspect))
+		if err != nil || len(told) != 2 {
+			t.Fatalf("%v, %+v", err, told)
+		}
+		want := Observation{Host: hostID, User: "bob", State: Stale, Elsewhere: true, Remaining: inspect.Retire,
+			Reason: "the account was not asked about, and trusts a retired key"}
+		if diff := cmp.Diff(want, told[1]); diff != "" {
+			t.Errorf("observation (-want +got):\n%s", diff)
+		}
+
+		inspect.Users = []string{"bob"}
+		h.wantOthers(inspect, "")
+		inspect.Users = []string{"carol"}
+		h.wantOthers(inspect, "bob y")
+		inspect.Retire = nil
+		h.wantOthers(inspect, "")
+	})
+}
+
+// TestWhereOtherAccountsHaveTheirKeys: in whatever file sshd reads for them, and each file once.
+func TestWhereOtherAccountsHaveTheirKeys(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		settings, bobs string // DIR is the host's
+		file           string
+		text           string // RETIRED and FOREIGN are keys
+		want           string
+	}{
+		"where the ordered user has them":     {"DIR/etc/keys/%u", "", "etc/keys/bob", "RETIRED\n", "bob y"},
+		"where nobody has them":               {"none", "", bobKeys, "RETIRED\n", ""},
+		"where he alone has them":             {"DIR/etc/keys/%u", "%h/.ssh/authorized_keys", bobKeys, "RETIRED\n", "bob y"},
+		"where he alone has none":             {".ssh/authorized_keys", "none", bobKeys, "RETIRED\n", ""},
+		"in a file of all":                    {"DIR/etc/keys/all .ssh/authorized_keys", "", "etc/keys/all", "RETIRED\n", ""},
+		"in a pattern that is not known":      {"DIR/etc/keys/%i", "", bobKeys, "RETIRED\n", "; 2 skipped"},
+		"in a file that is too long":          {".ssh/authorized_keys", "", bobKeys, "FOREIGN\n" + strings.Repeat("#\n", 1<<19), "bob ?"},
+		"in a file that is long, and first":   {".ssh/authorized_keys", "", bobKeys, "RETIRED\n\x00\n", "bob ?"},
+		"in a comment":                        {".ssh/authorized_keys", "", bobKeys, "# RETIRED\nFOREIGN\n", ""},
+		"in the second file, without a first": {".ssh/authorized_keys .ssh/authorized_keys2", "", bobKeys + "2", "FOREIGN\nRETIRED", "bob y"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k, h := newKeyring(t), newScratchHost(t, look(t, "sh"))
+			h.account("bob", 1002, h.dir+"/home/bob")
+			h.settings("authorizedkeysfile " + strings.ReplaceAll(row.settings, "DIR", h.dir))
+			if row.bobs != "" {
+				h.before("sshd", `case $3 in user=bob,*) printf 'pubkeyauthentication yes\nauthorizedkeysfile `+strings.ReplaceAll(row.bobs, "%", "%%")+`\n'; exit ;; esac`)
+			}
+			h.write(row.file, strings.NewReplacer("RETIRED", k.retired.String(), "FOREIGN", k.foreign.String()).Replace(row.text), 0o600)
+			h.wantOthers(k.order(Inspect), row.want)
+		})
+	}
+}
+
+// TestRootIsLookedAtWithoutLeave: to look is no harm.
+func TestRootIsLookedAtWithoutLeave(t *testing.T) {
+	inEveryShell(t, func(t *testing.T, h *scratchHost) {
+		k := newKeyring(t)
+		h.account("toor", 0, h.dir+"/home/toor")
+		h.write("root/.ssh/authorized_keys", k.retired.String()+"\n", 0o600)
+		h.write("home/toor/.ssh/authorized_keys", k.retired.String()+"\n", 0o600)
+		h.wantOthers(k.order(Inspect), "root y, toor y")
+		o := k.order(Inspect)
+		o.Users = []string{"root"}
+		h.want(o, "refused root   +0 -0 ?0")
+		h.wantOthers(o, "toor y")
+	})
+}
+
+// TestAccountsThatCannotBeLookedAtAreCounted: names and homes may hold anything, and users may lie.
+func TestAccountsThatCannotBeLookedAtAreCounted(t *testing.T) {
+	inEveryShell(t, func(t *testing.T, h *scratchHost) {
+		k := newKeyring(t)
+		home := h.dir + "/home/bob"
+		for _, name := range []string{"$(touch pwned)", "`touch pwned`", "-bob", "b ob", "alice b", `corp\bob`, "b*", "b\"ob", "", "0", "é", "+", strings.Repeat("b", 33)} {
+			h.account(name, 1002, home)
+		}
+		for i, home := range []string{"", "bob", h.dir + "/home/b ob", h.dir + "/home/$(touch pwned)", h.dir + "/home/*"} {
+			h.account(fmt.Sprintf("carol%d", i), 1002, home)
+		}
+		h.write("etc/passwd", h.read("etc/passwd")+"garbage\n:::\n", 0o644)
+		h.write(bobKeys, k.retired.String()+"\n", 0o600)
+		h.wantOthers(k.order(Inspect), "; 20 skipped")
+		h.account(strings.Repeat("b", 32), 1002, home)
+		h.wantOthers(k.order(Inspect), strings.Repeat("b", 32)+" y; 20 skipped")
+		h.wantOthers(k.order(Apply), "")
+
+		h.before("runuser", `case $2 in b*) printf 'file 1 read\n"}],"users":[]\nend 0 0 - -\n'; exit ;; esac`)
+		h.wantOthers(k.order(Inspect), strings.Repeat("b", 32)+" unverifiable; 20 skipped")
+		h.before("sshd", `case $3 in user=b*) exit 1 ;; esac`)
+		h.wantOthers(k.order(Inspect), strings.Repeat("b", 32)+" unverifiable; 20 skipped")
+		h.before("getent", `[ "$*" != passwd ] || exit 2`)
+		h.wantOthers(k.order(Inspect), "; 1 skipped")
+	})
+}
+
+// TestManyAccountsCostLittle: of most, a host only sees that they have no key file.
+func TestManyAccountsCostLittle(t *testing.T) {
+	t.Parallel()
+	k, h := newKeyring(t), newScratchHost(t, look(t, "sh"))
+	var passwd strings.Builder
+	for i := range 600 {
+		fmt.Fprintf(&passwd, "user%d:x:%d:%[2]d::%s/home/user%[1]d:/bin/sh\n", i, 2000+i, h.dir)
+	}
+	h.write("etc/passwd", h.read("etc/passwd")+passwd.String(), 0o644)
+	started := func(o Order) int {
+		h.write("started", "", 0o600)
+		h.run(o)
+		return strings.Count(h.read("started"), "\n")
+	}
+	o := k.order(Inspect)
+	few := o
+	few.Retire = nil
+	if more := started(o) - started(few); more != 2 {
+		t.Errorf("%d commands more to look at other accounts, want getent and awk", more)
+	}
+	h.wantOthers(o, "; 1 skipped")
+	const holders = 20
+	for i := range holders {
+		h.write(fmt.Sprintf("home/user%d/.ssh/authorized_keys", i), k.retired.String()+"\n", 0o600)
+	}
+	out := h.run(o)
+	a, err := Decode(out, o, hostID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(a.Others) < 10 || len(a.Others)+a.Skipped != holders+1 || len(out) > 5000 {
+		t.Errorf("%d accounts are told of and %d skipped, in %d characters", len(a.Others), a.Skipped, len(out))
+	}
+	if _, err := Decode(out[:2500], o, hostID); !errors.Is(err, ErrDetail) {
+		t.Errorf("the first 2,500 characters: %v, want %v", err, ErrDetail)
 	}
 }
 

@@ -144,6 +144,15 @@ func TestAnOrderKeepsTheGenerationThatItHas(t *testing.T) {
 // pass is told.
 func TestMoreKeysThanACommandNamesAreRetiredInSeveral(t *testing.T) {
 	t.Parallel()
+	for _, action := range []Action{Apply, Inspect} {
+		t.Run(string(action), func(t *testing.T) {
+			t.Parallel()
+			retireInSeveral(t, action)
+		})
+	}
+}
+
+func retireInSeveral(t *testing.T, action Action) {
 	const host = "i-0123456789abcdef0"
 	var all []sshkey.Fingerprint
 	for i := range 2*maxFingerprint + 3 {
@@ -153,8 +162,8 @@ func TestMoreKeysThanACommandNamesAreRetiredInSeveral(t *testing.T) {
 	left := all[maxFingerprint+1] // in the second pass
 	var asked []string
 	var output string
-	m := &manager{reply: func(action string, in map[string]any) (int, string) {
-		if action != "SendCommand" {
+	m := &manager{reply: func(call string, in map[string]any) (int, string) {
+		if call != "SendCommand" {
 			text, _ := json.Marshal(output)
 			return 200, `{"CommandInvocations":[{"InstanceId":"` + host + `","StatusDetails":"Success","CommandPlugins":[{"Output":` + string(text) + `}]}]}`
 		}
@@ -174,15 +183,27 @@ func TestMoreKeysThanACommandNamesAreRetiredInSeveral(t *testing.T) {
 				marks += "-"
 			}
 		}
-		output = fmt.Sprintf(`{"keytrail":1,"nonce":%q,"host":%q,"action":"apply","code":"ok","users":[{"user":"u","code":"ok","present":"y","remaining":%q,"removed":1}],"end":%q}`,
-			said["Nonce"], host, marks, said["Nonce"])
+		others := ""
+		if action == Inspect && strings.Contains(marks, "y") {
+			others = fmt.Sprintf(`,"others":[{"user":"v","code":"ok","present":"y","remaining":%q}]`, marks)
+		}
+		output = fmt.Sprintf(`{"keytrail":1,"nonce":%q,"host":%q,"action":%q,"code":"ok","users":[{"user":"u","code":"ok","present":"y","remaining":%q,"removed":1}]%s,"end":%q}`,
+			said["Nonce"], host, action, marks, others, said["Nonce"])
 		return 200, `{"Command":{"CommandId":"c"}}`
 	}}
 	order := plainOrder(t)
-	order.Users, order.Retire = []string{"u"}, all
-	got, err := New(testConfig(), m.client(t)).Run(t.Context(), []Node{{ID: host, Platform: "Linux", Online: true}}, order)
+	order.Action, order.Users, order.Retire = action, []string{"u"}, all
+	config := testConfig()
+	config.Inspect = config.Apply
+	got, err := New(config, m.client(t)).Run(t.Context(), []Node{{ID: host, Platform: "Linux", Online: true}}, order)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if action == Inspect {
+		if len(got) != 2 || got[1].User != "v" || !got[1].Elsewhere || !slices.Equal(got[1].Remaining, []sshkey.Fingerprint{left}) {
+			t.Fatalf("another account that holds the key: %+v", got)
+		}
+		got = got[:1]
 	}
 	if len(got) != 1 || got[0].State != Stale || got[0].Clean || got[0].Removed != 3 || !slices.Equal(got[0].Remaining, []sshkey.Fingerprint{left}) {
 		t.Errorf("got %+v", got)

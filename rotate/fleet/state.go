@@ -52,6 +52,11 @@ type Observation struct {
 	// or may be.
 	Clean     bool
 	Remaining []sshkey.Fingerprint
+	// Elsewhere: the order did not ask about the account, and a key of its Retire is there, or may be. An
+	// order to apply leaves such an account alone.
+	Elsewhere bool
+	// Skipped is how many accounts of the host, at least, were neither asked about nor looked at.
+	Skipped int
 	// Keys are those that are foreign or have options, where the order asked for detail, and Omitted how
 	// many more there are. Ways are other ways into the account, see [UserAnswer].
 	Keys    []SeenKey
@@ -63,22 +68,62 @@ type Observation struct {
 	HostKeys []sshkey.Fingerprint
 }
 
-// with joins what two passes told of the same user: what the first found wrong stands.
+// with joins what two orders told of the same user: what the first found wrong stands.
 func (o Observation) with(later Observation) Observation {
 	joined := o
-	if o.State == OK {
+	if o.State == OK || o.Elsewhere && o.State == Unverifiable {
 		joined = later
 	}
 	joined.Added, joined.Removed = o.Added+later.Added, o.Removed+later.Removed
 	// A retired key that only the other pass names is foreign to a pass.
 	joined.Foreign, joined.Forged = min(o.Foreign, later.Foreign), min(o.Forged, later.Forged)
 	joined.Clean = o.Clean && later.Clean
-	joined.Remaining = slices.Concat(o.Remaining, later.Remaining)
+	joined.Skipped = max(o.Skipped, later.Skipped)
+	joined.Remaining = slices.Clone(o.Remaining)
+	for _, fp := range later.Remaining {
+		if !slices.Contains(o.Remaining, fp) {
+			joined.Remaining = append(joined.Remaining, fp)
+		}
+	}
 	return joined
 }
 
 // Observations are ordered by host, then by the order in which users were asked for.
 type Observations []Observation
+
+// Join puts together what several orders told: each account of a host once, where it is told of first.
+// What one order saw elsewhere yields to the answer to another, unless that says only that nobody could
+// ask about the account.
+func Join(orders ...Observations) Observations {
+	type account struct {
+		host InstanceID
+		user string
+	}
+	at := map[account]int{}
+	var out Observations
+	for _, o := range slices.Concat(orders...) {
+		a := account{o.Host, o.User}
+		i, met := at[a]
+		switch {
+		case !met:
+			at[a] = len(out)
+			out = append(out, o)
+		case out[i].Elsewhere == o.Elsewhere:
+			out[i] = out[i].with(o)
+		default:
+			asked, seen := out[i], o
+			if asked.Elsewhere {
+				asked, seen = seen, asked
+			}
+			out[i] = asked
+			// No host told of an account that is unverifiable without a command: see wanted's Outside.
+			if asked.State == Unverifiable && asked.CommandID == "" && seen.State == Stale {
+				out[i] = seen
+			}
+		}
+	}
+	return out
+}
 
 // Count returns the number of observations in each state.
 func (os Observations) Count() map[State]int {

@@ -191,10 +191,51 @@ var accountRows = []row{
 	// Orders.
 	{
 		name:  "an inspection changes nothing",
-		order: func(o *fleet.Order, _ *keyring) { o.Action = fleet.Inspect },
+		order: inspect,
 		want:  []string{"ok -/y"},
 		state: "missing",
 		in:    "old", out: "new",
+	},
+	{
+		name:  "an inspection where another account has the old key",
+		setup: []step{write(aliceKeys, "{new}\n"), write("/home/bob/.ssh/authorized_keys", "{other}\nno-pty {old}\n")},
+		order: inspect,
+		want:  []string{"ok y/-", "elsewhere bob: ok -/y, 1 foreign"},
+		state: "ok stale",
+		in:    "new bob/old bob/other", out: "old bob/new",
+	},
+	{
+		name: "an inspection where others have their files in other places than the user",
+		setup: []step{sshd(oneFile + "Match User alice\nAuthorizedKeysFile /etc/ssh/alice\n"), write("/etc/ssh/alice", "{new}\n"), chmod("/etc/ssh/alice", 0o644),
+			write("/home/bob/.ssh/authorized_keys", "{old}\n"), mkdir("/root/.ssh", 0o700), write("/root/.ssh/authorized_keys", "{old}\n")},
+		order: inspect,
+		want:  []string{"ok y/-", "elsewhere root: ok -/y", "elsewhere bob: ok -/y"},
+		state: "ok stale stale",
+		in:    "new bob/old root/old", out: "old",
+	},
+	{
+		name:  "an inspection where another account's file cannot be read whole",
+		setup: []step{write(aliceKeys, "{new}\n"), write("/home/bob/.ssh/authorized_keys", "{other}\n\x00\n")},
+		order: inspect,
+		want:  []string{"ok y/-", "elsewhere bob: refused nul -/?"},
+		state: "ok unverifiable",
+		in:    "new bob/other", out: "old bob/old",
+	},
+	{
+		name: "an inspection where another account links to what only root may read",
+		setup: []step{write(aliceKeys, "{new}\n"), mkdir("/root/.ssh", 0o700), write("/root/.ssh/secret", "{old}\n"),
+			remove("/home/bob/.ssh/authorized_keys"), symlink("../../../root/.ssh/secret", "/home/bob/.ssh/authorized_keys")},
+		order: inspect,
+		want:  []string{"ok y/-"},
+		in:    "new", out: "old bob/old bob/new",
+		notInLab: "all users of a lab host have the rights of the lab",
+	},
+	{
+		name:  "an inspection where another account has no usable home or name",
+		setup: []step{write(aliceKeys, "{new}\n"), replace("/etc/passwd", "/home/bob:", "/home/b ob:"), replace("/etc/passwd", "nobody:", "no$body:")},
+		order: inspect,
+		want:  []string{"ok y/-", "2 skipped"},
+		in:    "new", out: "old",
 	},
 	{
 		name:  "an order that came too late",
@@ -238,6 +279,8 @@ var accountRows = []row{
 		in:    "new second other", out: "old",
 	},
 }
+
+func inspect(o *fleet.Order, _ *keyring) { o.Action = fleet.Inspect }
 
 // noise is a program that nobody wants to run as part of a rotation.
 const noise = "#!/bin/sh\necho noise\necho noise >&2\nsleep 1000\n"

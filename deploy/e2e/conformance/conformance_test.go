@@ -22,11 +22,10 @@ type row struct {
 	name  string
 	setup []step
 	order func(*fleet.Order, *keyring)
-	// want is what the host says, one line for each user as summary has it; or, where the host refuses
-	// the order as a whole, what it says of that.
+	// want is what the host says, one line for each user as summary has it, and for each other account
+	// that it tells of; or, where the host refuses the order as a whole, what it says of that.
 	want []string
-	// state is what that means for each user, in the order in which they were asked for; ok for all
-	// where it says nothing.
+	// state is what that means for each of them, in that order; ok for all users where it says nothing.
 	state string
 	// after are the files whose bytes are others afterwards. A path that was not there before is a new
 	// file, or with a slash at its end a directory, and gone says that nothing is there any more.
@@ -175,6 +174,12 @@ func understand(id string, o fleet.Order, stdout string) (s said) {
 	answer, _ := fleet.Decode(stdout, o, id) // as Observe did
 	for _, u := range answer.Users {
 		s.words = append(s.words, summary(u))
+	}
+	for _, u := range answer.Others {
+		s.words = append(s.words, "elsewhere "+u.User+": "+summary(u))
+	}
+	if answer.Skipped > 0 {
+		s.words = append(s.words, fmt.Sprintf("%d skipped", answer.Skipped))
 	}
 	return s
 }
