@@ -15,8 +15,8 @@ FUNCTION = CGO_ENABLED=0 $(GO) build -tags lambda.norpc -ldflags '-s -w -buildid
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: build ## rotate the keys of twelve hosts on this machine, and check every claim
-	@$(BUILD)/demo --tools $(BUILD)/hosttools --function $(BUILD)/rotate --script $(SCRIPT)
+demo: build ## rotate and watch the keys of fifteen hosts on this machine, and check every claim
+	@$(BUILD)/demo --tools $(BUILD)/hosttools --function $(BUILD)/rotate --events $(BUILD)/events --script $(SCRIPT)
 
 lab: build ## keep an AWS-compatible lab running here; LABFLAGS=--help explains its flags
 	@$(BUILD)/lab --tools $(BUILD)/hosttools --trust $(SCRIPT) $(LABFLAGS)
@@ -33,7 +33,7 @@ lint: ## gofmt, vet, staticcheck, and shellcheck where it is installed
 bench: build ## measure speed and size
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
 
-build: ## build the function, the lab and the demo for this machine
+build: ## build the functions, the lab and the demo for this machine
 	@mkdir -p $(BUILD)
 	$(FUNCTION) -o $(BUILD)/rotate ./rotate/lambda
 	$(FUNCTION) -o $(BUILD)/events ./events/lambda

@@ -120,11 +120,11 @@ func (d *demo) logIn(ctx context.Context, c client, key *sshkey.PrivateKey, acco
 	})
 }
 
-// stoppedBy is empty if the last step is a failed testSecret, and no host but
-// one was not ok.
-func stoppedBy(r rotation, id string) []string {
+// stoppedBy is empty if the rotation failed in a step, and no host but one was
+// not ok.
+func stoppedBy(r rotation, step, id string) []string {
 	var problems []string
-	if len(r.ended) != 3 || r.ended[2].Step != "testSecret" || r.ended[2].Message != stepFailed {
+	if n := len(r.ended); n == 0 || r.ended[n-1].Step != step || r.ended[n-1].Message != stepFailed {
 		problems = append(problems, fmt.Sprintf("steps that ended well: %v", r.succeeded()))
 	}
 	if len(r.failed) == 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -16,13 +17,14 @@ import (
 	"github.com/keytrail/keytrail/rotate/sshkey"
 )
 
-// users are the accounts that are managed on every host.
+// users are the accounts that are managed on every host of the fleet.
 var users = []string{"deploy", "backup"}
 
-// The boundary: hosts with this tag may be touched.
+// The boundary: hosts with this tag may be touched, by one stack or the other.
 const (
 	boundaryKey   = "Keytrail"
 	boundaryValue = "demo"
+	shopValue     = "shop"
 )
 
 // defaultKeyFile is the one that sshd reads unless its settings say otherwise.
@@ -31,6 +33,8 @@ const defaultKeyFile = ".ssh/authorized_keys"
 // member is a host of the fleet as the demo wants it.
 type member struct {
 	name     string
+	boundary string   // the tag's value; "" means boundaryValue
+	users    []string // managed accounts; nil means all
 	hybrid   bool
 	odd      string   // what is odd about it, for people
 	keyFiles []string // that sshd reads, below the home; nil means the default
@@ -99,15 +103,23 @@ func (m *member) kind() string {
 	return "EC2"
 }
 
+// managed are the accounts whose keys are managed.
+func (m *member) managed() []string {
+	if m.users == nil {
+		return users
+	}
+	return m.users
+}
+
 // spec is what the lab makes of the member.
 func (m *member) spec() host.Spec {
 	s := host.Spec{
 		ID:        m.id(),
 		Name:      m.name,
 		IPAddress: "127.0.0.1", // where the function's ssh proof finds the host
-		Tags:      map[string]string{boundaryKey: boundaryValue, "Name": m.name},
+		Tags:      map[string]string{boundaryKey: cmp.Or(m.boundary, boundaryValue), "Name": m.name},
 	}
-	for _, u := range users {
+	for _, u := range m.managed() {
 		s.Users = append(s.Users, host.User{Name: u})
 	}
 	if m.keyFiles != nil {
@@ -136,7 +148,7 @@ func (m *member) furnish(h *host.Host, g guests) error {
 // accounts returns the ways into the member.
 func (m *member) accounts() []account {
 	var all []account
-	for _, u := range users {
+	for _, u := range m.managed() {
 		all = append(all, account{host: m.id(), name: m.name, user: u, address: m.Address(), hostKey: m.hostKey})
 	}
 	return all
@@ -158,7 +170,7 @@ func (m *member) files(user string) []string {
 // read reads all key files of the member.
 func (m *member) read() ([]keyFile, error) {
 	var all []keyFile
-	for _, u := range users {
+	for _, u := range m.managed() {
 		for _, p := range m.files(u) {
 			f, err := readKeyFile(keyFile{host: m.id(), name: m.name, user: u, path: p}, m.Path(p))
 			if err != nil {

@@ -1,10 +1,11 @@
-// Command demo rotates the SSH keys of twelve hosts on this machine and checks
-// everything that it says about it.
+// Command demo rotates the SSH keys of twelve hosts on this machine, watches
+// those of three more, and checks everything that it says about it.
 //
-// It starts a lab, which plays AWS and the hosts, runs the real function in
+// It starts a lab, which plays AWS and the hosts, runs the real functions in
 // it, and acts as an operator would, through the AWS SDK. What stands on the
-// hosts it reads itself. The story is in story.go, its hosts in fleet.go; how
-// the lab behaves is the business of package lab.
+// hosts it reads itself, and so it does the mails and the chat. The story is in
+// story.go and, for what is watched, in incidents.go; its hosts are in fleet.go
+// and shop.go; how the lab behaves is the business of package lab.
 package main
 
 import (

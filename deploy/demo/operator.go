@@ -8,8 +8,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	smtypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/keytrail/keytrail/rotate/sshkey"
@@ -25,28 +29,37 @@ const (
 // secretName is the secret of the demo.
 const secretName = "fleet/ssh"
 
-// operator does what a person with the AWS CLI would do, through the AWS SDK.
+// operator does what a person with the AWS CLI would do, through the AWS SDK,
+// about one secret.
 type operator struct {
-	secrets *secretsmanager.Client
-	systems *ssm.Client
+	secret    string // its name
+	secrets   *secretsmanager.Client
+	systems   *ssm.Client
+	functions *lambda.Client
+	bus       *eventbridge.Client
+	queues    *sqs.Client
 }
 
-// newOperator returns an operator who speaks to the lab at a URL. The user's
-// own AWS settings have no say in it. The lab takes any access key that no
+// newOperator returns an operator who speaks to the lab at a URL about a
+// secret. The user's own AWS settings have no say in it. The lab takes any access key that no
 // function has for an operator's; this one is from AWS's documentation.
-func newOperator(url string) operator {
+func newOperator(url, secret string) operator {
 	const region = "us-east-1"
 	keys := credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "")
 	return operator{
-		secrets: secretsmanager.New(secretsmanager.Options{BaseEndpoint: &url, Region: region, Credentials: keys}),
-		systems: ssm.New(ssm.Options{BaseEndpoint: &url, Region: region, Credentials: keys}),
+		secret:    secret,
+		secrets:   secretsmanager.New(secretsmanager.Options{BaseEndpoint: &url, Region: region, Credentials: keys}),
+		systems:   ssm.New(ssm.Options{BaseEndpoint: &url, Region: region, Credentials: keys}),
+		functions: lambda.New(lambda.Options{BaseEndpoint: &url, Region: region, Credentials: keys}),
+		bus:       eventbridge.New(eventbridge.Options{BaseEndpoint: &url, Region: region, Credentials: keys}),
+		queues:    sqs.New(sqs.Options{BaseEndpoint: &url, Region: region, Credentials: keys}),
 	}
 }
 
 // create stores a secret with two empty values.
 func (o operator) create(ctx context.Context) error {
 	_, err := o.secrets.CreateSecret(ctx, &secretsmanager.CreateSecretInput{
-		Name:         aws.String(secretName),
+		Name:         &o.secret,
 		SecretString: aws.String(`{"PublicKey":"","PrivateKey":""}`),
 	})
 	return err
@@ -56,7 +69,7 @@ func (o operator) create(ctx context.Context) error {
 // first rotation, whose version is returned.
 func (o operator) turnOn(ctx context.Context, function string) (version string, err error) {
 	return o.rotate(ctx, &secretsmanager.RotateSecretInput{
-		SecretId:          aws.String(secretName),
+		SecretId:          &o.secret,
 		RotationLambdaARN: &function,
 		RotationRules:     &smtypes.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
 	})
@@ -64,7 +77,7 @@ func (o operator) turnOn(ctx context.Context, function string) (version string, 
 
 // rotateNow starts a rotation.
 func (o operator) rotateNow(ctx context.Context) (version string, err error) {
-	return o.rotate(ctx, &secretsmanager.RotateSecretInput{SecretId: aws.String(secretName)})
+	return o.rotate(ctx, &secretsmanager.RotateSecretInput{SecretId: &o.secret})
 }
 
 func (o operator) rotate(ctx context.Context, in *secretsmanager.RotateSecretInput) (version string, err error) {
@@ -87,7 +100,7 @@ func refusal(err error) (message string, ok bool) {
 
 // arn returns the ARN of the secret.
 func (o operator) arn(ctx context.Context) (string, error) {
-	out, err := o.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String(secretName)})
+	out, err := o.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &o.secret})
 	if err != nil {
 		return "", err
 	}
@@ -96,7 +109,7 @@ func (o operator) arn(ctx context.Context) (string, error) {
 
 // labels returns the version that has each staging label.
 func (o operator) labels(ctx context.Context) (map[string]string, error) {
-	out, err := o.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String(secretName)})
+	out, err := o.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &o.secret})
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +126,7 @@ func (o operator) labels(ctx context.Context) (map[string]string, error) {
 // belong together.
 func (o operator) key(ctx context.Context, label string) (*sshkey.PrivateKey, error) {
 	out, err := o.secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{
-		SecretId: aws.String(secretName), VersionStage: &label,
+		SecretId: &o.secret, VersionStage: &label,
 	})
 	if err != nil {
 		return nil, err
@@ -134,6 +147,36 @@ func (o operator) key(ctx context.Context, label string) (*sshkey.PrivateKey, er
 		return nil, fmt.Errorf("the two halves of %s do not belong together", label)
 	}
 	return private, nil
+}
+
+// put stores a key pair in the secret.
+func (o operator) put(ctx context.Context, key *sshkey.PrivateKey) error {
+	value, err := json.Marshal(map[string]string{"PublicKey": key.Public().String(), "PrivateKey": string(key.PEM())})
+	if err != nil {
+		return err
+	}
+	_, err = o.secrets.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &o.secret, SecretString: aws.String(string(value))})
+	return err
+}
+
+// waiting counts the messages that are in a queue or being worked on.
+func (o operator) waiting(ctx context.Context, queue string) (int, error) {
+	names := []sqstypes.QueueAttributeName{
+		sqstypes.QueueAttributeNameApproximateNumberOfMessages, sqstypes.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
+	}
+	out, err := o.queues.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &queue, AttributeNames: names})
+	if err != nil {
+		return 0, err
+	}
+	all := 0
+	for _, name := range names {
+		n := 0
+		if _, err := fmt.Sscan(out.Attributes[string(name)], &n); err != nil {
+			return 0, fmt.Errorf("%s of %s: %w", name, queue, err)
+		}
+		all += n
+	}
+	return all, nil
 }
 
 // nodes returns the ids of all hosts that Systems Manager shows online, and

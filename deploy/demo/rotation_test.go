@@ -65,14 +65,17 @@ func TestARotationThatStoppedSaysWhere(t *testing.T) {
 func TestARotationStopsForOneHostAloneOrNot(t *testing.T) {
 	t.Parallel()
 	r := watched(t)
-	if p := stoppedBy(r, "i-2"); len(p) != 0 {
+	if p := stoppedBy(r, "testSecret", "i-2"); len(p) != 0 {
 		t.Errorf("i-2 alone stopped it, but: %v", p)
 	}
-	if diff := cmp.Diff([]string{"i-2 was not ok: another host key"}, stoppedBy(r, "i-1")); diff != "" {
+	if diff := cmp.Diff([]string{"i-2 was not ok: another host key"}, stoppedBy(r, "testSecret", "i-1")); diff != "" {
 		t.Error(diff)
 	}
+	if len(stoppedBy(r, "setSecret", "i-2")) == 0 {
+		t.Error("a rotation that failed in testSecret is said to have stopped in setSecret")
+	}
 	r.ended = r.ended[:2]
-	if len(stoppedBy(r, "i-2")) == 0 {
+	if len(stoppedBy(r, "testSecret", "i-2")) == 0 {
 		t.Error("a rotation that did not fail in testSecret is said to have stopped there")
 	}
 }

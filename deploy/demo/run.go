@@ -13,17 +13,19 @@ import (
 
 	"github.com/keytrail/keytrail/deploy/lab"
 	"github.com/keytrail/keytrail/deploy/lab/cloudformation"
+	"github.com/keytrail/keytrail/deploy/lab/events"
 	"github.com/keytrail/keytrail/deploy/lab/host"
 	"github.com/keytrail/keytrail/deploy/lab/iam"
+	"github.com/keytrail/keytrail/deploy/lab/lambda"
 	"github.com/keytrail/keytrail/rotate/fleet"
 	"github.com/keytrail/keytrail/rotate/sshkey"
 )
 
 // settings are the flags.
 type settings struct {
-	tools, function, script, template string
-	dir                               string
-	hold                              bool
+	tools, function, events, script, template string
+	dir                                       string
+	hold                                      bool
 }
 
 func parseFlags(args []string) (settings, error) {
@@ -31,12 +33,13 @@ func parseFlags(args []string) (settings, error) {
 	f := flag.NewFlagSet("demo", flag.ContinueOnError)
 	f.StringVar(&s.tools, "tools", "build/hosttools", "`program` that the hosts of the lab have as their commands")
 	f.StringVar(&s.function, "function", "build/rotate", "`program` of the rotation function")
+	f.StringVar(&s.events, "events", "build/events", "`program` of the function that watches")
 	f.StringVar(&s.script, "script", "rotate/fleet/host.sh", "`file` with the host script, which runs under this machine's /bin/sh")
 	f.StringVar(&s.template, "template", "deploy/template.yaml", "CloudFormation `file` that is deployed")
 	f.StringVar(&s.dir, "dir", "", "new or empty `folder` for the lab, which is kept; default is a temporary one")
 	f.BoolVar(&s.hold, "hold", false, "leave the lab running at the end, until Ctrl-C")
 	f.Usage = func() {
-		fmt.Fprint(f.Output(), "demo rotates the SSH keys of twelve hosts on this machine and checks every claim.\n\n")
+		fmt.Fprint(f.Output(), "demo rotates and watches the SSH keys of fifteen hosts on this machine and checks every claim.\n\n")
 		f.PrintDefaults()
 	}
 	if err := f.Parse(args); err != nil {
@@ -63,6 +66,11 @@ type demo struct {
 	client client
 	fleet  []*member
 	guests guests
+	shop   *shop
+	bus    *bus
+
+	template []byte // of both stacks
+	programs struct{ rotate, events string }
 
 	before []keyFile            // as the files were when the story began
 	keys   []*sshkey.PrivateKey // that the secret has had as AWSCURRENT, oldest first
@@ -80,7 +88,8 @@ func run(ctx context.Context, args []string) (err error) {
 	defer cancel(nil)
 	out := newScreen(os.Stdout, os.Getenv)
 	out.broken = cancel
-	d := &demo{screen: out, claims: &claims{screen: out}, fleet: newFleet(), ours: map[string]bool{}}
+	d := &demo{screen: out, claims: &claims{screen: out}, fleet: newFleet(), ours: map[string]bool{}, bus: &bus{}}
+	d.shop = newShop(d)
 	defer func() { out.clear() }()
 
 	scratch, err := os.MkdirTemp("", "keytrail-demo-")
@@ -122,8 +131,10 @@ func (d *demo) start(ctx context.Context, s settings) error {
 	if string(script) != fleet.Script() {
 		return fmt.Errorf("%s is not the script that this program was built with: run make build", s.script)
 	}
-	function, err := filepath.Abs(s.function)
-	if err != nil {
+	if d.programs.rotate, err = filepath.Abs(s.function); err != nil {
+		return err
+	}
+	if d.programs.events, err = filepath.Abs(s.events); err != nil {
 		return err
 	}
 	tools, err := filepath.Abs(s.tools)
@@ -134,29 +145,31 @@ func (d *demo) start(ctx context.Context, s settings) error {
 	for _, m := range d.fleet {
 		hosts = append(hosts, m.spec())
 	}
-	template, err := os.ReadFile(s.template)
-	if err != nil {
+	if d.template, err = os.ReadFile(s.template); err != nil {
 		return err
 	}
 	// As in an account, nobody may do what no policy allows.
 	d.lab, err = lab.Start(ctx, lab.Options{
 		Dir: s.dir, Tools: tools, Trusted: []string{string(script)}, Hosts: hosts, Enforce: iam.Everyone,
+		Events: events.Options{Targets: map[string]events.Target{"lambda": d.bus.target(func() *lab.Lab { return d.lab })}},
+		// Lambda waits minutes before it tries an event again.
+		Async: lambda.Async{RetryDelays: [2]time.Duration{100 * time.Millisecond, 200 * time.Millisecond}},
 	})
 	if err != nil {
 		return err
 	}
 	_, err = d.lab.Deploy(ctx, cloudformation.Spec{
-		Name: stackName, Template: template,
+		Name: stackName, Template: d.template,
 		Parameters: map[string]string{
 			"Users": users[0] + " " + users[1], "TagName": boundaryKey, "TagValue": boundaryValue, "LoginProof": "ssh",
 			"Watch": "false",
 		},
-		Programs: map[string][]string{"Rotate": {function}},
+		Programs: map[string][]string{"Rotate": {d.programs.rotate}},
 	})
 	if err != nil {
 		return errors.Join(err, d.lab.Close())
 	}
-	d.aws = newOperator(d.lab.URL())
+	d.aws = newOperator(d.lab.URL(), secretName)
 	return d.furnish()
 }
 

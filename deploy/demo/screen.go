@@ -161,6 +161,65 @@ func cut(text string, width int) string {
 	return string([]rune(text)[:width-1]) + "…"
 }
 
+// quote writes a text from outside as it stands, cleaned, behind a bar in the
+// margin: a mail's 76 columns fit a screen of 80. Lines
+// that are too long go on in the next one at spaces, below where they began; a
+// word that fits no line is cut.
+func (s *screen) quote(text string) {
+	bar := " " + s.paint(dim, "|")
+	for line := range strings.Lines(strings.TrimRight(text, "\n")) {
+		for _, part := range fold(legible(strings.TrimRight(line, " \n")), min(s.width(), readable)-margin) {
+			s.line(strings.TrimRight(bar+" "+part, " "))
+		}
+	}
+}
+
+// fold breaks a line whose indentation means something at spaces, and cuts
+// words that are too long for a line.
+func fold(line string, width int) []string {
+	body := strings.TrimLeft(line, " |")
+	indent := line[:len(line)-len(body)]
+	room := width - len(indent)
+	if utf8.RuneCountInString(body) <= room {
+		return []string{line}
+	}
+	var lines []string
+	text, used := "", 0
+	for _, word := range strings.Split(body, " ") {
+		n := utf8.RuneCountInString(word)
+		// A word that is to be cut anyway begins where there is some room.
+		if used > 0 && used+1+min(n, room/2) > room {
+			lines = append(lines, indent+strings.TrimRight(text, " "))
+			text, used = "", 0
+		} else if used > 0 {
+			text, used = text+" ", used+1
+		}
+		text = cut(text+word, room)
+		used = min(used+n, room)
+	}
+	return append(lines, indent+text)
+}
+
+// marks are the characters beyond ASCII that alerts are made of. None of them
+// moves the cursor, or hides or reorders what stands beside it.
+const marks = "🔴🟠🟡🔵✅•·…‹›"
+
+// legible is clean for a line that may have marks.
+func legible(text string) string {
+	var b strings.Builder
+	for text != "" {
+		i := strings.IndexAny(text, marks)
+		if i < 0 {
+			i = len(text)
+		}
+		b.WriteString(clean(text[:i]))
+		_, n := utf8.DecodeRuneInString(text[i:])
+		b.WriteString(text[i : i+n])
+		text = text[i+n:]
+	}
+	return b.String()
+}
+
 // clean makes text from a host, a log or a program fit to print: whatever is
 // not a visible ASCII character or a space becomes an escape that shows what
 // it was, so that it can neither move the cursor nor hide or reorder what

@@ -104,6 +104,52 @@ func TestCleanTextCannotMoveTheCursorNorHide(t *testing.T) {
 	}
 }
 
+func TestMarksOfAlertsStayLegible(t *testing.T) {
+	t.Parallel()
+	in := "🔴 CRITICAL: live key missing · \x1b[2J‹x› é•"
+	want := `🔴 CRITICAL: live key missing · \x1b[2J‹x› \u00e9•`
+	if got := legible(in); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestAQuoteKeepsItsLinesAndItsIndentation(t *testing.T) {
+	t.Parallel()
+	s, b := paper(60)
+	s.quote("Where\n  deploy on i-1: missing, the key is in no file that sshd of this host reads\n\n" +
+		"  Log      https://example.com/" + strings.Repeat("x", 80) + "\n" +
+		"    | a reply \x1b[2J that is said at some length, so that it goes on below\n\n")
+	want := "" +
+		" | Where\n" +
+		" |   deploy on i-1: missing, the key is in no file that sshd\n" +
+		" |   of this host reads\n" +
+		" |\n" +
+		" |   Log      https://example.com/xxxxxxxxxxxxxxxxxxxxxxxxx…\n" +
+		" |     | a reply \\x1b[2J that is said at some length, so\n" +
+		" |     | that it goes on below\n"
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAMailFitsAScreenAsItIs(t *testing.T) {
+	t.Parallel()
+	s, b := paper(usual)
+	line := strings.Repeat("x", 37) + " " + strings.Repeat("y", 38) // 76 columns
+	s.quote(line)
+	if got := b.String(); got != " | "+line+"\n" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestAWordThatIsCutBeginsWhereThereIsRoom(t *testing.T) {
+	t.Parallel()
+	got := fold("  run this --payload "+strings.Repeat("x", 40)+" now", 22)
+	if diff := cmp.Diff([]string{"  run this --payload", "  xxxxxxxxxxxxxxxxxxx…", "  now"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 type closedPipe struct{ writes int }
 
 func (p *closedPipe) Write([]byte) (int, error) {

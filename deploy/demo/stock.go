@@ -62,7 +62,7 @@ func (d *demo) takeStock(ctx context.Context) error {
 	d.claims.claim("every foreign key that stands in a file was reported", miscounted...)
 	d.claims.claim("every account lets the live key in", expect(accepted, withLive)...)
 	d.claims.claim("no account lets the previous key in", expect(refused, withOld)...)
-	leaks, err := d.findPrivateKeys()
+	leaks, err := d.findPrivateKeys(d.keys)
 	if err != nil {
 		return err
 	}
@@ -201,11 +201,11 @@ func yesNo(o outcome) string {
 	return "?"
 }
 
-// findPrivateKeys looks for the secret's private keys in every file below the
-// lab's folder, and returns where one stands that is not the secret store.
-func (d *demo) findPrivateKeys() ([]string, error) {
+// findPrivateKeys looks for private keys in every file below the lab's folder,
+// and returns where one stands that is not the secret store.
+func (d *demo) findPrivateKeys(keys []*sshkey.PrivateKey) ([]string, error) {
 	var needles [][]byte
-	for _, k := range d.keys {
+	for _, k := range keys {
 		needles = append(needles, privateLines(k.PEM())...)
 	}
 	var leaks []string

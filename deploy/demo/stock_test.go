@@ -48,7 +48,7 @@ func TestAPrivateKeyIsFoundWhereverItStands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &demo{lab: l, keys: []*sshkey.PrivateKey{key}}
+	d := &demo{lab: l}
 	put := func(name, text string) {
 		path := filepath.Join(l.Dir(), name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -60,7 +60,7 @@ func TestAPrivateKeyIsFoundWhereverItStands(t *testing.T) {
 	}
 	expect := func(want ...string) {
 		t.Helper()
-		got, err := d.findPrivateKeys()
+		got, err := d.findPrivateKeys([]*sshkey.PrivateKey{key})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -38,10 +38,10 @@ var acts = []act{
 // tell plays the acts. A claim that is not true ends the story after its act,
 // since what follows builds on it.
 func (d *demo) tell(ctx context.Context) error {
-	d.screen.line(d.screen.paint(bold, "Keytrail rotates the SSH keys of twelve hosts, on this machine"))
+	d.screen.line(d.screen.paint(bold, "Keytrail rotates the SSH keys of twelve hosts, and watches three more, on this machine"))
 	d.screen.line("A lab plays AWS; the CloudFormation template, the function, its host script, key files")
 	d.screen.line("and logins are real. Every call is judged by the policies of the template.")
-	for i, a := range acts {
+	for i, a := range slices.Concat(acts, incidents) {
 		d.screen.heading(i+1, a.title)
 		d.screen.say(a.text)
 		d.screen.blank()
@@ -162,7 +162,7 @@ func (d *demo) meetImpostor(ctx context.Context) error {
 		d.screen.item("log", dim, reason)
 	}
 	d.screen.blank()
-	d.claims.claim("the rotation stopped in testSecret, because of "+impostor+" alone", stoppedBy(r, bad.id())...)
+	d.claims.claim("the rotation stopped in testSecret, because of "+impostor+" alone", stoppedBy(r, "testSecret", bad.id())...)
 	after, err := d.aws.labels(ctx)
 	if err != nil {
 		return err

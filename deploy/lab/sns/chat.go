@@ -69,15 +69,18 @@ func parseCustom(text string) (custom, error) {
 	return c, errors.Join(errs...)
 }
 
+// dropped is the file that notes what the chat does not show.
+const dropped = "dropped.txt"
+
 // writeChat writes a message as Slack shows it: a file for each thread, or for
 // a message without one. What is no custom notification is dropped without a
-// word by the real service; here the drop is noted in dropped.txt.
+// word by the real service; here the drop is noted in a file.
 func (s *Service) writeChat(d *delivery) error {
 	dir := filepath.Join(s.options.Dir, "chat", d.topicName)
 	stamp := d.time.Format("2006-01-02 15:04:05 UTC")
 	c, err := parseCustom(d.text(d.protocol))
 	if err != nil {
-		return appendFile(filepath.Join(dir, "dropped.txt"), stamp+" "+d.id+" "+strings.ReplaceAll(visible(err.Error()), "\n", "; ")+"\n")
+		return appendFile(filepath.Join(dir, dropped), stamp+" "+d.id+" "+strings.ReplaceAll(visible(err.Error()), "\n", "; ")+"\n")
 	}
 	if c.Metadata.ThreadID == "" {
 		return s.newFile(dir, ".txt", c.render(stamp, ""))
