@@ -250,6 +250,9 @@ func (k *visit) healable() []audit.Place {
 	}
 	var places []audit.Place
 	for _, p := range v.Places {
+		if p.Elsewhere {
+			continue // nothing of the secret's is to be there, so rotate does not touch it
+		}
 		if p.State == fleet.Missing || p.State == fleet.Stale && k.config.Heal == HealAll {
 			places = append(places, p)
 		}

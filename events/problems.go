@@ -131,7 +131,7 @@ func (s situation) inTheWay() []alert.Place {
 	}
 	var places []alert.Place
 	for _, p := range s.verdict.Places {
-		if p.State != fleet.OK && !p.Stray {
+		if p.State != fleet.OK && !p.Stray && !p.Elsewhere {
 			places = append(places, place(p, nil))
 		}
 	}

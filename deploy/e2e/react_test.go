@@ -142,6 +142,33 @@ func TestARetiredKeyIsTakenAwayWhereThatIsAllowed(t *testing.T) {
 	}
 }
 
+func TestARetiredKeyInAnAccountThatNobodyAskedAboutIsToldOf(t *testing.T) {
+	t.Parallel()
+	spec := node(1)
+	spec.Users = append(spec.Users, host.User{Name: "bob"})
+	w := watch(t, []host.Spec{spec}, []string{"Heal=all"})
+	s := w.rotated("fleet")
+	old := s.key(current)
+	s.mustRotate()
+	w.settle()
+	if err := w.Hosts()[0].WriteKeys("bob", old.line); err != nil {
+		t.Fatal(err)
+	}
+	w.sweep()
+	m := w.expect("[CRITICAL] retired key still trusted: fleet (1 host)")[0]
+	if !strings.Contains(m.text, "bob on "+spec.ID) || !strings.Contains(m.text, old.fingerprint()) {
+		t.Errorf("the mail:\n%s", m.text)
+	}
+	if text := keyFile(t, w.Hosts()[0], "bob"); text != old.line+"\n" {
+		t.Errorf("bob's file was touched:\n%s", text)
+	}
+	if err := w.Hosts()[0].WriteKeys("bob"); err != nil {
+		t.Fatal(err)
+	}
+	w.sweep()
+	w.expect("[RESOLVED, was critical] retired key still trusted")
+}
+
 func TestAStrangersKeyAndAForgedOneAreToldApart(t *testing.T) {
 	t.Parallel()
 	w := watch(t, nodes(2), nil)
