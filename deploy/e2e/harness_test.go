@@ -274,7 +274,7 @@ func (w *world) add(f lambda.Function, env []string) {
 // has nothing to wait for.
 func (w *world) hurry(function string, env ...string) {
 	w.t.Helper()
-	env = append([]string{"TIMEOUT=5s"}, env...)
+	env = append([]string{"TIMEOUT=12s"}, env...)
 	if function == ancestor {
 		w.runAncestor(env...)
 		return
