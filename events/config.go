@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"strings"
 	"time"
 
@@ -102,8 +101,10 @@ func arnOf(service string) func(string) (string, error) {
 	}
 }
 
+var queueURL = lazily(`^https?://[^ ]+$`)
+
 func address(text string) (string, error) {
-	if !regexp.MustCompile(`^https?://[^ ]+$`).MatchString(text) {
+	if !queueURL().MatchString(text) {
 		return "", fmt.Errorf("%q is not the URL of a queue", text)
 	}
 	return text, nil

@@ -96,15 +96,21 @@ func (r *rotationSeen) ended() bool {
 	return !last.IsZero() && !last.Before(r.Started)
 }
 
-// rotation returns the rotation of a version, a new one if there is none.
-func (j *journal) rotation(version string) *rotationSeen {
-	for _, r := range j.Rotations {
-		if r.Version == version {
-			return r
-		}
+// find returns the rotation of a version, nil if no event told of it.
+func (j *journal) find(version string) *rotationSeen {
+	if i := slices.IndexFunc(j.Rotations, func(r *rotationSeen) bool { return r.Version == version }); i >= 0 {
+		return j.Rotations[i]
 	}
-	r := &rotationSeen{Version: version}
-	j.Rotations = append(j.Rotations, r)
+	return nil
+}
+
+// rotation is find with a new rotation in place of none.
+func (j *journal) rotation(version string) *rotationSeen {
+	r := j.find(version)
+	if r == nil {
+		r = &rotationSeen{Version: version}
+		j.Rotations = append(j.Rotations, r)
+	}
 	return r
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/keytrail/keytrail/events/alert"
 	"github.com/keytrail/keytrail/rotate"
 	"github.com/keytrail/keytrail/rotate/fleet"
+	"github.com/keytrail/keytrail/rotate/wanted"
 )
 
 // glance looks at what Secrets Manager says of a secret, and asks no host.
@@ -126,16 +127,16 @@ func (k *visit) run(ctx context.Context) error {
 }
 
 // abandon has rotate retire the key of a rotation that failed: it may be on some hosts. Where that cannot
-// be done now, the hosts show it, and a sweep asks again.
+// be done now, it stays until the next rotation or reconcile.
 func (k *visit) abandon(ctx context.Context) error {
 	if k.event.Kind != RotationFailed && k.event.Kind != RotationAbandoned || k.event.Version == "" || k.known.gone {
 		return nil
 	}
-	if _, held := k.known.secret.Tags["keytrail:hold"]; held {
+	if wanted.CheckHold(k.known.secret.Tags) != nil {
 		return nil
 	}
-	i := slices.IndexFunc(k.known.journal.Rotations, func(r *rotationSeen) bool { return r.Version == k.event.Version })
-	if i < 0 || !k.known.journal.Rotations[i].ended() || k.known.journal.Rotations[i].Succeeded.After(k.event.At) {
+	r := k.known.journal.find(k.event.Version)
+	if r == nil || !r.ended() || r.Succeeded.After(k.event.At) {
 		return nil // it goes on by now
 	}
 	_, err := k.reconcile(ctx, rotate.ActionRequest{Abandoned: k.event.Version})

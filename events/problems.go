@@ -103,10 +103,8 @@ func (s situation) ofSecret() (problems []alert.Problem, looked []alert.ID) {
 
 // stuck reports that no rotation is at work on a version any more, as far as can be known.
 func (s situation) stuck(version string) bool {
-	for _, r := range s.journal.Rotations {
-		if r.Version == version {
-			return r.ended() || s.now.Sub(r.begun()) >= s.longest()
-		}
+	if r := s.journal.find(version); r != nil {
+		return r.ended() || s.now.Sub(r.begun()) >= s.longest()
 	}
 	// No event told of it. A version of an unknown age is left until it has one.
 	return s.journal.Begun.Before(s.now.Add(-s.longest()))
@@ -144,15 +142,14 @@ func (s situation) missed() []*rotationSeen {
 		return nil
 	}
 	version := s.verdict.Version
-	i := slices.IndexFunc(s.journal.Rotations, func(r *rotationSeen) bool { return r.Version == version })
-	if i < 0 {
+	r := s.journal.find(version)
+	if r == nil {
 		// Nothing told of it at all: it was rotated since the secret is watched, and long enough ago.
 		if s.secret.Rotated.After(s.journal.Begun) && s.now.Sub(s.secret.Rotated) >= s.config.Patience {
 			return []*rotationSeen{{Version: version, Missed: s.now}}
 		}
 		return nil
 	}
-	r := s.journal.Rotations[i]
 	late := s.now.Sub(r.Moved) >= s.config.Patience
 	if r.Moved.IsZero() {
 		late = s.now.Sub(r.begun()) >= s.longest()

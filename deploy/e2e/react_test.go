@@ -55,7 +55,6 @@ func TestSuccessIsToldToWhomWantsToHearOfIt(t *testing.T) {
 
 func TestAKeyThatWasRemovedIsToldOfPutBackAndOver(t *testing.T) {
 	t.Parallel()
-	friend := newKey(t, "friend")
 	w := watch(t, nodes(2), nil)
 	s := w.rotated("fleet")
 	h := w.Hosts()[1]
@@ -74,7 +73,6 @@ func TestAKeyThatWasRemovedIsToldOfPutBackAndOver(t *testing.T) {
 	if strings.Count(chat, "# thread-") != 1 || strings.Count(chat, "    | Amazon Q Developer") != 2 {
 		t.Errorf("not one thread with two replies:\n%s", chat)
 	}
-	_ = friend
 	w.noneDenied("s3:ListBucket") // of a lease that nobody took yet
 }
 
