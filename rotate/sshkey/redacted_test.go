@@ -98,7 +98,7 @@ func TestNothingPrintsThePrivateHalf(t *testing.T) {
 			h := hold(k)
 			for _, v := range []any{k, *k, h, &h, []holder{h}, k.Signer(), reflect.ValueOf(k), reflect.ValueOf(h), struct{ error }{errors.New("x")}} {
 				var out strings.Builder
-				for _, verb := range append(verbs, "%p", "%T", "%w", "%z", "%!") {
+				for _, verb := range slices.Concat(verbs, []string{"%p", "%T", "%w", "%z", "%!"}) {
 					fmt.Fprintf(&out, verb+"\n", v)
 				}
 				keepsSecret(t, k, fmt.Sprintf("printing a %T", v), out.String())
