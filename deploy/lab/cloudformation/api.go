@@ -34,6 +34,7 @@ var actions = map[string]func(*Service, call) (any, error){
 	"DescribeStacks":         (*Service).describeStacks,
 	"ExecuteChangeSet":       (*Service).executeChangeSet,
 	"GetTemplateSummary":     (*Service).getTemplateSummary,
+	"ListStacks":             (*Service).listStacks,
 	"UpdateStack":            (*Service).updateStack,
 	"ValidateTemplate":       (*Service).validateTemplate,
 }

@@ -124,6 +124,45 @@ func (s *Service) describeStacks(c call) (any, error) {
 	return out, nil
 }
 
+type stackSummaryXML struct {
+	StackID             string `xml:"StackId"`
+	StackName           string
+	TemplateDescription string `xml:",omitempty"`
+	CreationTime        string
+	LastUpdatedTime     string `xml:",omitempty"`
+	DeletionTime        string `xml:",omitempty"`
+	StackStatus         Status
+	StackStatusReason   string `xml:",omitempty"`
+	Drift               string `xml:"DriftInformation>StackDriftStatus"`
+}
+
+// listStacks answers all stacks of some states in one page, newest first and
+// deleted ones included.
+func (s *Service) listStacks(c call) (any, error) {
+	var states []string
+	for _, p := range c.members("StackStatusFilter") {
+		states = append(states, c.form.Get(p))
+	}
+	s.mu.Lock()
+	stacks := slices.Clone(s.stacks)
+	s.mu.Unlock()
+	var out struct {
+		StackSummaries []stackSummaryXML `xml:"StackSummaries>member"`
+	}
+	for _, st := range slices.Backward(stacks) {
+		x := st.describe()
+		if len(states) > 0 && !slices.Contains(states, string(x.StackStatus)) {
+			continue
+		}
+		out.StackSummaries = append(out.StackSummaries, stackSummaryXML{
+			StackID: x.StackID, StackName: x.StackName, TemplateDescription: x.Description, CreationTime: x.CreationTime,
+			LastUpdatedTime: x.LastUpdatedTime, DeletionTime: x.DeletionTime,
+			StackStatus: x.StackStatus, StackStatusReason: x.StackStatusReason, Drift: x.Drift,
+		})
+	}
+	return out, nil
+}
+
 func (s *Stack) describe() stackXML {
 	s.mu.Lock()
 	defer s.mu.Unlock()

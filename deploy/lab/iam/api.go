@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -16,7 +17,7 @@ import (
 )
 
 // api answers the calls of IAM and STS that somebody makes who sets up a role
-// by hand. Lists come in one page.
+// by hand, or who asks beforehand what may be done. Lists come in one page.
 type api struct {
 	engine  *Engine
 	actions map[string]action
@@ -44,6 +45,7 @@ func newAPI(e *Engine) *api {
 		"ListAttachedRolePolicies": {a.listAttachedRolePolicies, "RoleName PathPrefix MaxItems"},
 		"ListRolePolicies":         {a.listRolePolicies, "RoleName MaxItems"},
 		"PutRolePolicy":            {a.putRolePolicy, "RoleName PolicyName PolicyDocument"},
+		"SimulatePrincipalPolicy":  {a.simulatePrincipalPolicy, "PolicySourceArn ActionNames ResourceArns"},
 	}
 	return a
 }
@@ -59,6 +61,7 @@ func (a *api) Serve(_ context.Context, r wire.Request) (any, error) {
 		return nil, &wire.Error{Code: "MalformedQueryString", Message: err.Error()}
 	}
 	for name := range form {
+		name, _, _ := strings.Cut(name, ".member.")
 		if name != "Action" && name != "Version" && !slices.Contains(strings.Fields(act.members), name) {
 			return nil, &wire.Error{Code: "ValidationError", Message: "The lab's " + r.Action + " does not know " + name + "."}
 		}
@@ -273,4 +276,42 @@ func (a *api) listAttachedRolePolicies(form url.Values) (any, error) {
 		AttachedPolicies []attached `xml:"AttachedPolicies>member"`
 		IsTruncated      bool
 	}{AttachedPolicies: list}, nil
+}
+
+// membersOf returns the members of a list.
+func membersOf(form url.Values, list string) (values []string) {
+	for i := 1; form.Has(list + ".member." + strconv.Itoa(i)); i++ {
+		values = append(values, form.Get(list+".member."+strconv.Itoa(i)))
+	}
+	return values
+}
+
+// simulationXML is the answer for one action on one resource.
+type simulationXML struct{ EvalActionName, EvalResourceName, EvalDecision string }
+
+// simulatePrincipalPolicy answers in one page, and does not tell which
+// statements matched.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
+func (a *api) simulatePrincipalPolicy(form url.Values) (any, error) {
+	actions, resources := membersOf(form, "ActionNames"), membersOf(form, "ResourceArns")
+	if len(actions) == 0 {
+		return nil, &wire.Error{Code: "ValidationError", Message: "1 validation error detected: Value null at 'actionNames' failed to satisfy constraint: Member must not be null"}
+	}
+	if len(resources) == 0 {
+		resources = []string{"*"}
+	}
+	var list []simulationXML
+	for _, action := range actions {
+		for _, on := range resources {
+			decision, err := a.engine.simulate(form.Get("PolicySourceArn"), action, on)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, simulationXML{action, on, decision})
+		}
+	}
+	return struct {
+		EvaluationResults []simulationXML `xml:"EvaluationResults>member"`
+		IsTruncated       bool
+	}{EvaluationResults: list}, nil
 }

@@ -1,6 +1,7 @@
 // Package iam is the lab's IAM: it reads policies as AWS writes them, judges
 // every call by them, and says so in AWS's words. It also answers the few calls
-// of IAM and STS that somebody who sets up a role by hand makes.
+// of IAM and STS that somebody makes who sets up a role by hand, or asks
+// beforehand what may be done.
 //
 // [Engine] decides on a [Call]: who, which action, on which resource, with
 // which condition keys. [Gate] stands before the services and turns what comes

@@ -1,7 +1,10 @@
 package iam
 
 import (
+	"slices"
 	"strings"
+
+	"github.com/keytrail/keytrail/deploy/lab/wire"
 )
 
 // Statement names one statement of one policy.
@@ -131,6 +134,39 @@ func (p policies) of(c caller) (identity []attached, boundary *attached) {
 		return r.identity, r.boundary
 	}
 	return nil, nil
+}
+
+// simulate decides by the policies of a user or a role alone, and their
+// permissions boundary, as SimulatePrincipalPolicy does. There is no request, so
+// that no condition key has a value. Nothing is recorded.
+func (e *Engine) simulate(source, action, on string) (decision string, err error) {
+	c, err := callerOf(source)
+	if err != nil || !strings.HasPrefix(source, "arn:aws:iam::") {
+		return "", &wire.Error{Code: "InvalidInput", Message: "Invalid Entity Arn: " + source + " does not clearly define entity type and name."}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, name, isRole := strings.Cut(source, ":role/"); isRole {
+		c.role = name[strings.LastIndexByte(name, '/')+1:]
+		if r := e.policies.roles[c.role]; r == nil || r.arn != source {
+			return "", noSuchEntity("role", c.role)
+		}
+	}
+	q := inquiry{Call: Call{Principal: source, Action: action, Resource: on}, caller: c, keys: Keys{}}
+	list, boundary := e.policies.of(c)
+	limits := []attached{administrator}
+	if boundary != nil {
+		limits = []attached{*boundary}
+	}
+	if by, _ := first(slices.Concat(list, limits), q, true); by != nil {
+		return "explicitDeny", nil
+	}
+	byIdentity, _ := first(list, q, false)
+	byBoundary, _ := first(limits, q, false)
+	if byIdentity == nil || byBoundary == nil {
+		return "implicitDeny", nil
+	}
+	return "allowed", nil
 }
 
 // policyHolder returns the ARN that the policy for a resource is attached to:

@@ -63,6 +63,8 @@ var kindsOfResource = map[string]kindOfResource{
 	"event-bus":   func(q *question) []resource { return some(q.arn("events", "event-bus/default")) },
 	"role":        (*question).role,  // the one of RoleName
 	"trail":       (*question).trail, // the one of Name or TrailName, which may be an ARN
+	"simulated":   func(q *question) []resource { return some(q.member("PolicySourceArn")) },
+	"stack":       (*question).stack, // the one of StackName
 }
 
 // some is a resource unless it has no ARN.
@@ -272,6 +274,19 @@ func (q *question) role() []resource {
 		path = r.Path
 	}
 	return some(q.gate.engine.RoleARN(path, name))
+}
+
+// stack is judged with any id where the call names it without one, and as all
+// where it does not name it.
+func (q *question) stack() []resource {
+	switch name := q.member("StackName"); {
+	case name == "":
+		return []resource{{arn: "*"}}
+	case strings.HasPrefix(name, "arn:"):
+		return some(name)
+	default:
+		return some(q.arn("cloudformation", "stack/"+name+"/*"))
+	}
 }
 
 func (q *question) trail() []resource {

@@ -171,6 +171,10 @@ def calls(judge, body, out):
     for name in ("failing", STACK, "other"):
         judge.call("delete_stack", StackName=name)
     judge.refused("describe_stacks", "ValidationError", StackName=STACK)
+    gone = judge.call("list_stacks")["StackSummaries"]
+    judge.check("deleted stacks are listed, the newest first", [(s["StackName"], s["StackStatus"]) for s in gone] ==
+                [("failing", "DELETE_COMPLETE"), (STACK, "DELETE_COMPLETE")])
+    judge.check("no other is left", judge.call("list_stacks", StackStatusFilter=["CREATE_COMPLETE", "UPDATE_COMPLETE"]).get("StackSummaries", []) == [])
 
 
 def main():

@@ -85,6 +85,7 @@ def roles(judge):
 
 
 def policies(judge):
+    arn = judge.call("get_role", RoleName=ROLE)["Role"]["Arn"]
     judge.call("put_role_policy", RoleName=ROLE, PolicyName="read", PolicyDocument=json.dumps(POLICY))
     judge.check("the policy comes back", judge.call("get_role_policy", RoleName=ROLE, PolicyName="read")["PolicyDocument"] == POLICY)
     bad = json.dumps(POLICY).replace("StringLike", "StringAlike")
@@ -94,6 +95,11 @@ def policies(judge):
     judge.call("attach_role_policy", RoleName=ROLE, PolicyArn=BASIC)
     judge.refused("attach_role_policy", "NoSuchEntity", RoleName=ROLE, PolicyArn=BASIC + "x")
     attached = judge.call("list_attached_role_policies", RoleName=ROLE)["AttachedPolicies"]
+    asked = judge.call("simulate_principal_policy", PolicySourceArn=arn, ActionNames=["s3:GetObject", "logs:PutLogEvents"])["EvaluationResults"]
+    judge.check("what the role may do", [(a["EvalActionName"], a["EvalDecision"]) for a in asked] ==
+                [("s3:GetObject", "implicitDeny"), ("logs:PutLogEvents", "allowed")])
+    judge.refused("simulate_principal_policy", "NoSuchEntity", PolicySourceArn=arn + "x", ActionNames=["s3:GetObject"])
+    judge.refused("simulate_principal_policy", "InvalidInput", PolicySourceArn="arn:aws:iam::aws:policy/x", ActionNames=["s3:GetObject"])
     judge.check("one is attached", attached == [{"PolicyName": "AWSLambdaBasicExecutionRole", "PolicyArn": BASIC}])
 
 

@@ -189,6 +189,11 @@ def buckets(judge):
     judge.call("put_bucket_policy", Bucket=PLAIN, Policy=POLICY)
     judge.check("the policy", judge.call("get_bucket_policy", Bucket=PLAIN)["Policy"] == POLICY)
     judge.call("delete_bucket_policy", Bucket=PLAIN)
+    block = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": False, "RestrictPublicBuckets": False}
+    judge.call("put_public_access_block", Bucket=PLAIN, PublicAccessBlockConfiguration=block)
+    judge.check("what may be public", judge.call("get_public_access_block", Bucket=PLAIN)["PublicAccessBlockConfiguration"] == block)
+    judge.call("delete_public_access_block", Bucket=PLAIN)
+    judge.refused("get_public_access_block", "NoSuchPublicAccessBlockConfiguration", Bucket=PLAIN)
     judge.refused("create_bucket", "InvalidBucketName", Bucket="Not.A.Name")
 
 

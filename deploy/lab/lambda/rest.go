@@ -25,6 +25,9 @@ var actions = map[string]string{
 	"GET /2015-03-31/functions/{name}":               "GetFunction",
 	"GET /2015-03-31/functions/{name}/configuration": "GetFunctionConfiguration",
 
+	"GET /2016-08-19/account-settings":     "GetAccountSettings",
+	"GET /2016-08-19/account-settings/{$}": "GetAccountSettings",
+
 	"POST /2015-03-31/functions":                          "CreateFunction",
 	"PUT /2015-03-31/functions/{name}/code":               "UpdateFunctionCode",
 	"PUT /2015-03-31/functions/{name}/configuration":      "UpdateFunctionConfiguration",
@@ -54,6 +57,7 @@ func (s *Service) Handler() http.Handler {
 		"ListFunctions":            s.serveList,
 		"GetFunction":              s.serveFunction,
 		"GetFunctionConfiguration": s.serveConfiguration,
+		"GetAccountSettings":       s.serveAccount,
 
 		"CreateFunction":              s.createFunction,
 		"UpdateFunctionCode":          s.updateFunctionCode,
@@ -261,6 +265,33 @@ func (s *Service) serveList(w http.ResponseWriter, r *http.Request) error {
 		list = append(list, s.describe(f, s.ARN(f.Name)))
 	}
 	return writeJSON(w, http.StatusOK, map[string]any{"Functions": list})
+}
+
+// The quotas of an account that have nothing to do with concurrency, in bytes.
+// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+const (
+	accountCode  = 75 << 30
+	unzippedCode = 250 << 20
+	zippedCode   = 50 << 20
+)
+
+// serveAccount answers GetAccountSettings. The lab does not know how much code
+// there is.
+// https://docs.aws.amazon.com/lambda/latest/api/API_GetAccountSettings.html
+func (s *Service) serveAccount(w http.ResponseWriter, _ *http.Request) error {
+	s.mu.Lock()
+	functions, reserved := len(s.functions), 0
+	for _, f := range s.functions {
+		reserved += f.Concurrency
+	}
+	s.mu.Unlock()
+	return writeJSON(w, http.StatusOK, map[string]map[string]int{
+		"AccountLimit": {
+			"TotalCodeSize": accountCode, "CodeSizeUnzipped": unzippedCode, "CodeSizeZipped": zippedCode,
+			"ConcurrentExecutions": s.options.Concurrency + reserved, "UnreservedConcurrentExecutions": s.options.Concurrency,
+		},
+		"AccountUsage": {"FunctionCount": functions},
+	})
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) error {

@@ -177,6 +177,25 @@ func TestEventsWaitForAFreeSandbox(t *testing.T) {
 	}
 }
 
+// What functions reserve is on top of what the lab was given for all others.
+func TestAccountSettings(t *testing.T) {
+	t.Parallel()
+	f := function()
+	f.Concurrency = 10
+	_, front, url := serveWith(t, lambda.Options{Concurrency: 100}, f)
+	for _, path := range []string{"/2016-08-19/account-settings", "/2016-08-19/account-settings/"} {
+		r, body := request(t, "GET", url+path, "")
+		want := `{"AccountLimit":{"CodeSizeUnzipped":262144000,"CodeSizeZipped":52428800,"ConcurrentExecutions":110,` +
+			`"TotalCodeSize":80530636800,"UnreservedConcurrentExecutions":100},"AccountUsage":{"FunctionCount":1}}`
+		if r.StatusCode != 200 || body != want {
+			t.Errorf("%s: %d %s\nwant %s", path, r.StatusCode, body, want)
+		}
+	}
+	if n := front.Counts()["lambda:GetAccountSettings"]; n != 2 {
+		t.Errorf("it was recorded %d times", n)
+	}
+}
+
 func TestDescriptions(t *testing.T) {
 	t.Parallel()
 	f := function()

@@ -123,3 +123,61 @@ func (s *Service) setPolicy(w http.ResponseWriter, t target, policy json.RawMess
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
+
+// accessBlock says what of a bucket may be public. Nothing here ever is: the lab
+// has one account.
+type accessBlock struct {
+	BlockPublicAcls, IgnorePublicAcls, BlockPublicPolicy, RestrictPublicBuckets bool
+}
+
+// everythingBlocked is what a bucket begins with.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html
+func everythingBlocked() *accessBlock { return &accessBlock{true, true, true, true} }
+
+// accessBlockXML is the body of GetPublicAccessBlock and PutPublicAccessBlock.
+type accessBlockXML struct {
+	XMLName xml.Name `xml:"PublicAccessBlockConfiguration"`
+	Xmlns   string   `xml:"xmlns,attr,omitempty"`
+	accessBlock
+}
+
+func (s *Service) getAccessBlock(w http.ResponseWriter, _ *http.Request, t target) error {
+	out := accessBlockXML{Xmlns: namespace}
+	if err := s.store.view(t.bucket, func(b *bucket) error {
+		if b.Block == nil {
+			return errNoBlock
+		}
+		out.accessBlock = *b.Block
+		return nil
+	}); err != nil {
+		return err
+	}
+	writeXML(w, out)
+	return nil
+}
+
+// putAccessBlock sets all four; one that is left out is off.
+func (s *Service) putAccessBlock(_ http.ResponseWriter, r *http.Request, t target) error {
+	if _, err := readBody(r); err != nil {
+		return err
+	}
+	var in accessBlockXML
+	if err := readXML(r, &in); err != nil {
+		return err
+	}
+	return s.store.configure(t.bucket, func(b *bucket) error {
+		b.Block = &in.accessBlock
+		return nil
+	})
+}
+
+func (s *Service) deleteAccessBlock(w http.ResponseWriter, _ *http.Request, t target) error {
+	if err := s.store.configure(t.bucket, func(b *bucket) error {
+		b.Block = nil
+		return nil
+	}); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

@@ -21,6 +21,7 @@ const (
 	errBucketState     gofakes3.ErrorCode = "InvalidBucketState"
 	errInvalidRequest  gofakes3.ErrorCode = "InvalidRequest"
 	errMalformedPolicy gofakes3.ErrorCode = "MalformedPolicy"
+	errNoBlock         gofakes3.ErrorCode = "NoSuchPublicAccessBlockConfiguration"
 	errNoLock          gofakes3.ErrorCode = "ObjectLockConfigurationNotFoundError"
 	errNoPolicy        gofakes3.ErrorCode = "NoSuchBucketPolicy"
 	errNoRetention     gofakes3.ErrorCode = "NoSuchObjectLockConfiguration"
@@ -31,6 +32,7 @@ const (
 var texts = map[gofakes3.ErrorCode]string{
 	errAccessDenied:                        "Access Denied",
 	errBucketOwned:                         "Your previous request to create the named bucket succeeded and you already own it.",
+	errNoBlock:                             "The public access block configuration was not found",
 	errNoLock:                              "Object Lock configuration does not exist for this bucket",
 	errNoPolicy:                            "The bucket policy does not exist",
 	errNoRetention:                         "The specified object does not have a ObjectLock configuration",
@@ -63,7 +65,7 @@ func statusOf(code gofakes3.ErrorCode) int {
 		return http.StatusConflict
 	case errInvalidRequest, errMalformedPolicy, errSHA256:
 		return http.StatusBadRequest
-	case errNoLock, errNoPolicy, errNoRetention:
+	case errNoBlock, errNoLock, errNoPolicy, errNoRetention:
 		return http.StatusNotFound
 	case gofakes3.ErrMethodNotAllowed:
 		return http.StatusMethodNotAllowed

@@ -178,6 +178,31 @@ func TestBuckets(t *testing.T) {
 		t.Error(err)
 	}
 
+	for _, block := range []*types.PublicAccessBlockConfiguration{
+		nil, // as every bucket begins
+		{BlockPublicAcls: aws.Bool(true), RestrictPublicBuckets: aws.Bool(true)},
+	} {
+		want := fmt.Sprint(true, true, true, true)
+		if block != nil {
+			want = fmt.Sprint(true, false, false, true)
+			if _, err := l.PutPublicAccessBlock(t.Context(), &api.PutPublicAccessBlockInput{Bucket: bucket, PublicAccessBlockConfiguration: block}); err != nil {
+				t.Error(err)
+			}
+		}
+		out, err := l.GetPublicAccessBlock(t.Context(), &api.GetPublicAccessBlockInput{Bucket: bucket})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b := out.PublicAccessBlockConfiguration; fmt.Sprint(*b.BlockPublicAcls, *b.IgnorePublicAcls, *b.BlockPublicPolicy, *b.RestrictPublicBuckets) != want {
+			t.Errorf("public access is blocked as %+v, want %s", b, want)
+		}
+	}
+	if _, err := l.DeletePublicAccessBlock(t.Context(), &api.DeletePublicAccessBlockInput{Bucket: bucket}); err != nil {
+		t.Error(err)
+	}
+	_, err = l.GetPublicAccessBlock(t.Context(), &api.GetPublicAccessBlockInput{Bucket: bucket})
+	refused(t, err, "NoSuchPublicAccessBlockConfiguration", http.StatusNotFound)
+
 	l.mustPut(t, "plain", "k", "1")
 	_, err = l.DeleteBucket(t.Context(), &api.DeleteBucketInput{Bucket: bucket})
 	refused(t, err, "BucketNotEmpty", http.StatusConflict)

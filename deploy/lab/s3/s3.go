@@ -15,9 +15,9 @@
 // Not modelled, and refused as NotImplemented: copies, multipart uploads,
 // parts and their attributes, tags, ACLs, legal holds, default retention,
 // suspended versioning, lifecycle, replication, website and every other
-// sub-resource. Accepted and without effect: signatures, policies, storage
-// class, encryption headers, Cache-Control and Expires. Permissions are not
-// judged here, but for Options.MayList. The version "null" of a key can be
+// sub-resource. Accepted and without effect: signatures, policies, blocks of
+// public access, storage class, encryption headers, Cache-Control and Expires.
+// Permissions are not judged here, but for Options.MayList. The version "null" of a key can be
 // deleted by its id but read as the current one only. A failed If-Match of a
 // DeleteObject whose key is absent answers 412, which AWS does not document.
 package s3
@@ -104,6 +104,9 @@ func New(o Options) (*Service, error) {
 		"GetBucketPolicy":            s.getPolicy,
 		"PutBucketPolicy":            s.putPolicy,
 		"DeleteBucketPolicy":         s.deletePolicy,
+		"GetPublicAccessBlock":       s.getAccessBlock,
+		"PutPublicAccessBlock":       s.putAccessBlock,
+		"DeletePublicAccessBlock":    s.deleteAccessBlock,
 		"GetObjectLockConfiguration": s.getLockConfiguration,
 		"PutObjectLockConfiguration": s.putLockConfiguration,
 		"ListObjectsV2":              s.listObjects,

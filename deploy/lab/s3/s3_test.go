@@ -23,6 +23,7 @@ func TestCallsAreRecordedByTheirActions(t *testing.T) {
 		{"GET", "/keytrail/?delimiter=%2F", "ListObjects"},
 		{"GET", "/keytrail?versions", "ListObjectVersions"},
 		{"HEAD", "/keytrail", "HeadBucket"},
+		{"GET", "/keytrail?publicAccessBlock", "GetPublicAccessBlock"},
 		{"PUT", "/keytrail/k?x-id=PutObject", "PutObject"},
 		{"GET", "/keytrail/k", "GetObject"},
 		{"HEAD", "/keytrail/k?versionId=v", "HeadObject"},

@@ -48,6 +48,7 @@ type bucket struct {
 	Versioning bool            `json:"versioning"`
 	Lock       bool            `json:"objectLock"`
 	Policy     json.RawMessage `json:"policy,omitempty"`
+	Block      *accessBlock    `json:"publicAccessBlock,omitempty"`
 
 	keys    []string              // sorted
 	objects map[string][]*version // newest first, never empty
@@ -214,7 +215,7 @@ func (s *store) create(name string, lock bool) (created bool, err error) {
 	if s.buckets[name] != nil {
 		return false, nil
 	}
-	b := &bucket{Name: name, Created: s.now().UTC(), Versioning: lock, Lock: lock, objects: map[string][]*version{}}
+	b := &bucket{Name: name, Created: s.now().UTC(), Versioning: lock, Lock: lock, Block: everythingBlocked(), objects: map[string][]*version{}}
 	if err := os.MkdirAll(filepath.Join(s.dir, name), 0o700); err != nil {
 		return false, err
 	}
