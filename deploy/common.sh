@@ -73,6 +73,18 @@ check_account() {
   account=$(printf '%s\n' "$identity" | awk '{print $1}') caller=$(printf '%s\n' "$identity" | awk '{print $2}')
 }
 
+# look_at_stack reads the outputs and parameters of STACK, for output and stack_parameter: all at once, since every
+# start of the AWS CLI takes a second.
+look_at_stack() {
+  facts=$(aws cloudformation describe-stacks --stack-name "$STACK" --output text --query \
+    "Stacks[0].[Outputs[].['output',OutputKey,OutputValue],Parameters[].['parameter',ParameterKey,ParameterValue]][]")
+}
+
+# output NAME prints what the stack tells of itself, stack_parameter NAME what it was given; nothing if it has no such.
+output() { fact output "$1"; }
+stack_parameter() { fact parameter "$1"; }
+fact() { printf '%s\n' "$facts" | awk -F '\t' -v kind="$1" -v name="$2" '$1 == kind && $2 == name {print $3}'; }
+
 # stack_status prints the state of STACK, or none.
 stack_status() {
   if state=$(aws cloudformation describe-stacks --stack-name "$STACK" --query 'Stacks[0].StackStatus' --output text 2>&1); then

@@ -73,12 +73,13 @@ parameter() {
 # watching: nobody said that the stack is to watch nothing.
 watching() { [ "$(parameter Watch)" != false ]; }
 
+# check_services asks each service, which a stack that stands has done.
 check_services() {
-  set -- cloudformation lambda secretsmanager ssm
+  [ "$status" = none ] || return 0
+  set -- lambda secretsmanager ssm
   ! watching || set -- "$@" events sns sqs
   for service; do
     case $service in
-      cloudformation) probe "$service" cloudformation:ListStacks cloudformation list-stacks --max-items 1 ;;
       lambda) probe "$service" lambda:GetAccountSettings lambda get-account-settings ;;
       secretsmanager) probe "$service" secretsmanager:ListSecrets secretsmanager list-secrets --max-items 1 ;;
       ssm) probe "$service" ssm:DescribeInstanceInformation ssm describe-instance-information --max-items 1 ;;
@@ -222,15 +223,27 @@ package() {
   cp "$ZIP" build/deploy/rotate.zip
   cp "$EVENTS_ZIP" build/deploy/events.zip
   sed 's|Code: \.\./build/\([a-z]*\)-arm64\.zip|Code: \1.zip|' deploy/template.yaml >build/deploy/template.yaml
-  aws cloudformation package --template-file build/deploy/template.yaml --s3-bucket "$BUCKET" --s3-prefix keytrail \
+  say "Uploading the code and the template."
+  uploading "the code was not uploaded to $BUCKET" "mend that and run this again" \
+    cloudformation package --template-file build/deploy/template.yaml --s3-bucket "$BUCKET" --s3-prefix keytrail \
     --output-template-file build/deploy/packaged.yaml >/dev/null
 }
 
-# check_size holds the template, to which packaging adds little, against CloudFormation's limits.
+# uploading WHAT FIX COMMAND... calls a command that tells on stderr how far it is, many lines where nobody watches. They
+# are left out, and the rest is shown if it fails.
+uploading() {
+  what=$1 fix=$2
+  shift 2
+  aws "$@" 2>build/deploy/progress || {
+    tr '\r' '\n' <build/deploy/progress | grep -v '^Uploading to ' >&2 || true
+    fail "$what" "$fix"
+  }
+}
+
+# check_size holds the template, to which packaging adds little, against CloudFormation's limit for one from a bucket.
 check_size() {
   size=$(wc -c <deploy/template.yaml | tr -d ' ')
   [ "$size" -le 1000000 ] || fail "the template has $size bytes, and CloudFormation takes 1 MB at most" "use the template as it was released"
-  [ "$size" -le 51200 ] || say "template   $size bytes, over the 51,200 that go inline: it goes through the bucket"
 }
 
 make_change_set() {
@@ -244,17 +257,28 @@ make_change_set() {
   done <<EOF
 ${PARAMETERS:-}
 EOF
-  made=$(aws cloudformation deploy --no-execute-changeset --no-fail-on-empty-changeset --stack-name "$STACK" \
+  made=$(uploading "CloudFormation does not take this" "mend that and run this again" \
+    cloudformation deploy --no-execute-changeset --no-fail-on-empty-changeset --stack-name "$STACK" \
     --template-file build/deploy/packaged.yaml --s3-bucket "$BUCKET" --s3-prefix keytrail \
     --capabilities CAPABILITY_IAM --parameter-overrides "$@")
   change_set=$(printf '%s\n' "$made" | sed -n 's/.*--change-set-name \(arn:[^ ]*\).*/\1/p')
 }
 
-execute() {
+# show_changes prints a line for each resource, like ones together.
+show_changes() {
+  changes=$(aws cloudformation describe-change-set --change-set-name "$change_set" --output text \
+    --query 'Changes[].ResourceChange.[Action,ResourceType,LogicalResourceId,Replacement]')
   say
   say "These resources would change (a bucket, a secret or a key is never deleted):"
-  aws cloudformation describe-change-set --change-set-name "$change_set" --output table \
-    --query 'Changes[].ResourceChange.{"1 what":Action,"2 resource":LogicalResourceId,"3 type":ResourceType,"4 replaced":Replacement}'
+  printf '%s\n' "$changes" | sort | awk -F '\t' '{
+    replaced = $4 == "True" ? "  replaced" : $4 == "Conditional" ? "  perhaps replaced" : ""
+    printf "  %-7s %-32s %s%s\n", $1, $2, $3, replaced
+  }'
+  say
+}
+
+execute() {
+  show_changes
   if ! confirm "Deploy them to $STACK in $REGION of account $account?"; then
     aws cloudformation delete-change-set --change-set-name "$change_set"
     [ "$status" != none ] || aws cloudformation delete-stack --stack-name "$STACK" # it holds nothing yet
@@ -262,23 +286,28 @@ execute() {
     exit 1
   fi
   aws cloudformation execute-change-set --change-set-name "$change_set"
-  verb=update
-  [ "$status" != none ] || verb=create
   say "Deploying; this takes a few minutes."
-  if ! aws cloudformation wait "stack-$verb-complete" --stack-name "$STACK"; then
-    aws cloudformation describe-stack-events --stack-name "$STACK" --output text --max-items 50 \
-      --query "StackEvents[?contains(ResourceStatus, 'FAILED')].[LogicalResourceId,ResourceStatusReason]" >&2
-    fail "the deployment failed for the reasons above, and CloudFormation rolls it back" "mend the first of them and run this again"
+  verb=update again="run this again"
+  if [ "$status" = none ]; then
+    verb=create again="aws cloudformation delete-stack --region $REGION --stack-name $STACK, and run this again"
+  fi
+  if ! why=$(aws cloudformation wait "stack-$verb-complete" --stack-name "$STACK" 2>&1); then
+    show_failures >&2
+    fail "the deployment failed, and CloudFormation rolls it back" "mend the first of these, then $again"
   fi
 }
 
-output() {
-  aws cloudformation describe-stacks --stack-name "$STACK" --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue | [0]" --output text
-}
-
-# stack_parameter NAME prints what the stack was given.
-stack_parameter() {
-  aws cloudformation describe-stacks --stack-name "$STACK" --query "Stacks[0].Parameters[?ParameterKey=='$1'].ParameterValue | [0]" --output text
+# show_failures prints the reasons since the operation began, oldest first; CloudFormation tells the newest first, and
+# the roll-back before what led to it.
+show_failures() {
+  happened=$(aws cloudformation describe-stack-events --stack-name "$STACK" --output text --max-items 500 \
+    --query 'StackEvents[].[ResourceType,ResourceStatus,LogicalResourceId,ResourceStatusReason]')
+  failures=$(printf '%s\n' "$happened" | awk -F '\t' '
+    began { next }
+    $1 == "AWS::CloudFormation::Stack" && $2 ~ /^(CREATE|UPDATE)_IN_PROGRESS$/ { began = 1 }
+    $2 ~ /FAILED$/ && $4 !~ /cancelled/ { lines[++n] = "  " $3 ": " $4 }
+    END { while (n) print lines[n--] }')
+  say "${failures:-$why}"
 }
 
 # The function pins both documents by hash; Systems Manager must compute the same.
@@ -290,65 +319,90 @@ check_documents() {
   done
 }
 
+# print_next tells how to go on, with either version of the AWS CLI.
 print_next() {
-  function=$(output RotateFunction)
+  function=$(output RotateFunction) secret=$(output Secret)
   say
-  say "Deployed. Next:"
+  say "Next:"
   say
-  say "  # attach the function to a secret (made with both values empty), which rotates it at once"
+  if [ -n "$secret" ]; then
+    say "  # the stack's own secret is rotated: $secret"
+    say "  # attach the function to another one (made with both values empty), which rotates it at once"
+  else
+    say "  # attach the function to a secret (made with both values empty), which rotates it at once"
+  fi
   say "  aws secretsmanager create-secret --region $REGION --name NAME --secret-string '{\"PublicKey\":\"\",\"PrivateKey\":\"\"}'"
   say "  aws secretsmanager rotate-secret --region $REGION --secret-id NAME --rotation-rules ScheduleExpression='rate(30 days)' \\"
   say "    --rotation-lambda-arn $function"
   say
-  say "  # see what it does"
+  say "  # see what it does (version 2 of the AWS CLI)"
   say "  aws logs tail --region $REGION --follow $(output LogGroup)"
   say
   say "  # compare hosts with a secret, and change nothing"
-  say "  aws lambda invoke --region $REGION --function-name $(output Reconcile) --cli-binary-format raw-in-base64-out \\"
-  say "    --payload '{\"Action\":\"reconcile\",\"SecretId\":\"NAME\",\"DryRun\":true}' /dev/stdout"
+  say "  echo '{\"Action\":\"reconcile\",\"SecretId\":\"NAME\",\"DryRun\":true}' |"
+  say "    aws lambda invoke --region $REGION --function-name $(output Reconcile) \\"
+  say "      --payload fileb:///dev/stdin /dev/stdout"
   watcher=$(output EventsFunction)
-  [ "$watcher" = None ] || print_watching
+  [ -z "$watcher" ] || print_watching
 }
 
 print_watching() {
-  address=$(stack_parameter AlertEmail)
+  address=$(stack_parameter AlertEmail) topic=$(output AlertsTopic)
   say
-  case $address in
-    '' | None)
-      say "  # nobody is told of alerts yet: have them mailed, and confirm the mail that asks for it"
-      say "  aws sns subscribe --region $REGION --topic-arn $(output AlertsTopic) --protocol email --notification-endpoint ADDRESS" ;;
-    *)
+  if [ -z "$address" ]; then
+    say "  # nobody is told of alerts yet: have them mailed, and confirm the mail that asks for it"
+    say "  aws sns subscribe --region $REGION --topic-arn $topic --protocol email --notification-endpoint ADDRESS"
+  else
+    if subscribed "$topic" "$address"; then
+      say "  # alerts are mailed to $address; all who are told:"
+    else
       say "  # confirm the subscription, in the mail that AWS sent to $address: no alert arrives before that. Look:"
-      say "  aws sns list-subscriptions-by-topic --region $REGION --topic-arn $(output AlertsTopic)" ;;
-  esac
+    fi
+    say "  aws sns list-subscriptions-by-topic --region $REGION --topic-arn $topic"
+  fi
   say
   say "  # look at the hosts of every secret at once, and not at the next sweep"
-  say "  aws lambda invoke --region $REGION --function-name $watcher --invocation-type Event --cli-binary-format raw-in-base64-out \\"
-  say "    --payload '{\"id\":\"by-hand-'\$(date +%s)'\",\"source\":\"aws.events\",\"detail-type\":\"Scheduled Event\",\"account\":\"$account\",\"region\":\"$REGION\",\"time\":\"'\$(date -u +%FT%TZ)'\"}' /dev/stdout"
+  say "  echo '{\"id\":\"by-hand-'\$(date +%s)'\",\"source\":\"aws.events\",\"detail-type\":\"Scheduled Event\",\"account\":\"$account\",\"region\":\"$REGION\",\"time\":\"'\$(date -u +%FT%TZ)'\"}' |"
+  say "    aws lambda invoke --region $REGION --function-name $watcher --invocation-type Event \\"
+  say "      --payload fileb:///dev/stdin /dev/stdout"
   say
-  say "  # see what it finds"
+  say "  # see what it finds (version 2 of the AWS CLI)"
   say "  aws logs tail --region $REGION --follow $(output EventsLogGroup)"
+}
+
+# subscribed TOPIC ADDRESS: the address was confirmed. On a new stack it cannot be.
+subscribed() {
+  [ "$status" != none ] && case $(aws sns list-subscriptions-by-topic --topic-arn "$1" \
+    --query "Subscriptions[?Endpoint=='$2'].SubscriptionArn" --output text 2>/dev/null) in
+    *arn:*) true ;;
+    *) false ;;
+  esac
 }
 
 need_aws
 check_input
 check_account
-check_services
+say "account    $account, as $caller"
 check_stack
+say "stack      $STACK in $REGION, $(if [ "$status" = none ]; then echo new; else echo "$status"; fi)"
+check_services
 check_fleet
 check_concurrency
 check_size
 check_buckets
-say "account    $account, as $caller"
-say "stack      $STACK in $REGION, $(if [ "$status" = none ]; then echo new; else echo "$status"; fi)"
+say "code       $ZIP and $EVENTS_ZIP, for $ARCH"
+say "bucket     $BUCKET for the code and the template$([ "$artifacts" = ours ] || echo ", which has to be made")"
 check_rights
 count_hosts
 package
 make_change_set
 if [ -z "$change_set" ]; then
   say "Nothing to change: $STACK is as it should be."
+  look_at_stack
 else
   execute
+  look_at_stack
   check_documents
+  say "Deployed."
 fi
 print_next

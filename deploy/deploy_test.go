@@ -32,7 +32,7 @@ func fresh() account {
 		"s3api.get-bucket-policy.error":                                        "An error occurred (NoSuchBucketPolicy)\n",
 		"secretsmanager.describe-secret.error":                                 "An error occurred (ResourceNotFoundException)\n",
 		"cloudformation.deploy":                                                "Changeset created successfully. Run the following command to review changes:\naws cloudformation describe-change-set --change-set-name arn:aws:cloudformation:eu-central-1:111122223333:changeSet/x/1\n",
-		"cloudformation.describe-change-set":                                   "Add Rotate AWS::Lambda::Function\n",
+		"cloudformation.describe-change-set":                                   "Add\tAWS::Lambda::Function\tRotate\tNone\nModify\tAWS::IAM::Role\tRotateRole\tFalse\nModify\tAWS::SSM::Document\tApply\tTrue\nAdd\tAWS::Lambda::Alias\tReconcile\tNone\n",
 		"output.RotateFunction":                                                "arn:aws:lambda:eu-central-1:111122223333:function:keytrail-rotate\n",
 		"output.Reconcile":                                                     "arn:aws:lambda:eu-central-1:111122223333:function:keytrail-rotate:reconcile\n",
 		"output.LogGroup":                                                      "/aws/lambda/keytrail-rotate\n",
@@ -41,8 +41,6 @@ func fresh() account {
 		"output.AlertsTopic":                                                   "arn:aws:sns:eu-central-1:111122223333:keytrail-alerts\n",
 		"parameter.AlertEmail":                                                 "\n",
 		"output.Bucket":                                                        "keytrail-bucket-1\n",
-		"output.Secret":                                                        "None\n",
-		"output.Key":                                                           "None\n",
 		"output.ApplyDocument":                                                 "keytrail-keytrail-apply\n",
 		"output.InspectDocument":                                               "keytrail-keytrail-inspect\n",
 		"output.ApplyDocumentHash":                                             "abc\n",
@@ -180,13 +178,19 @@ func TestDeploy(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"account    111122223333", "12 with Fleet=web servers are managed", "goes through the bucket", "Add Rotate",
+		"account    111122223333", "12 with Fleet=web servers are managed", "has to be made",
+		// Like changes stand together.
+		"\n  Add     AWS::Lambda::Alias               Reconcile\n  Add     AWS::Lambda::Function            Rotate\n" +
+			"  Modify  AWS::IAM::Role                   RotateRole\n  Modify  AWS::SSM::Document               Apply  replaced\n",
 		"--rotation-lambda-arn arn:aws:lambda:eu-central-1:111122223333:function:keytrail-rotate\n",
 		"aws logs tail --region eu-central-1 --follow /aws/lambda/keytrail-rotate", "function:keytrail-rotate:reconcile",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("it does not say %q:\n%s", want, out)
 		}
+	}
+	if n := len(calls); n > 22 {
+		t.Errorf("the AWS CLI was started %d times, a second each:\n%s", n, strings.Join(calls, "\n"))
 	}
 	// The change set is shown before it is executed.
 	shown := slices.IndexFunc(calls, func(c string) bool { return strings.HasPrefix(c, "cloudformation describe-change-set") })
@@ -200,16 +204,24 @@ func TestDeployOfAnUpdateKeepsWhatIsNotGiven(t *testing.T) {
 	a := standing()
 	delete(a, "s3api.head-bucket.keytrail-artifacts-111122223333-eu-central-1.error")
 	a["cloudformation.deploy"] = "No changes to deploy. Stack keytrail is up to date\n"
+	a["parameter.AlertEmail"] = "ops@example.com\n"
+	a["sns.list-subscriptions-by-topic"] = "arn:aws:sns:eu-central-1:111122223333:keytrail-alerts:1\n"
 	out, calls, err := run(t, "deploy.sh", a, "REGION=eu-central-1", "ARCH=x86_64", "YES=1")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
+	}
+	if n := len(calls); n > 9 {
+		t.Errorf("the AWS CLI was started %d times, a second each:\n%s", n, strings.Join(calls, "\n"))
 	}
 	did := strings.Join(changing(calls), "\n")
 	if !strings.HasSuffix(did, "--parameter-overrides Architecture=x86_64") || strings.Contains(did, "s3 mb") || strings.Contains(did, "execute-change-set") {
 		t.Errorf("it called:\n%s", did)
 	}
-	if !strings.Contains(out, "Nothing to change") {
+	if !strings.Contains(out, "Nothing to change") || strings.Contains(out, "Deployed") {
 		t.Errorf("it says:\n%s", out)
+	}
+	if !strings.Contains(out, "alerts are mailed to ops@example.com") || strings.Contains(out, "confirm") {
+		t.Errorf("an address that was confirmed is asked to confirm:\n%s", out)
 	}
 }
 
@@ -237,9 +249,9 @@ func TestDeployTellsHowToWatch(t *testing.T) {
 			t.Errorf("it does not say %q:\n%s", want, out)
 		}
 	}
-	_, payload, _ := strings.Cut(out, `--payload '{"id"`)
-	payload, _, _ = strings.Cut(payload, " /dev/stdout")
-	event, err := exec.CommandContext(t.Context(), "/bin/sh", "-c", `printf %s '{"id"`+payload).Output()
+	_, echo, _ := strings.Cut(out, `echo '{"id"`)
+	echo, _, _ = strings.Cut(echo, " |\n")
+	event, err := exec.CommandContext(t.Context(), "/bin/sh", "-c", `echo '{"id"`+echo).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +269,7 @@ func TestDeployTellsHowToWatch(t *testing.T) {
 func TestDeployOfRotateAlone(t *testing.T) {
 	t.Parallel()
 	a := fresh()
-	a["output.EventsFunction"] = "None\n"
+	delete(a, "output.EventsFunction")
 	out, calls, err := run(t, "deploy.sh", a, append(fleetVariables, "PARAMETERS=Watch=false")...)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -404,10 +416,53 @@ func TestDeployOfAFailingStackSaysWhy(t *testing.T) {
 	t.Parallel()
 	a := fresh()
 	a["cloudformation.wait.error"] = "Waiter StackCreateComplete failed\n"
-	a["cloudformation.describe-stack-events"] = "Bucket\tkeytrail already exists\n"
-	out, _, err := run(t, "deploy.sh", a, fleetVariables...)
-	if err == nil || !strings.Contains(out, "keytrail already exists") || !strings.Contains(out, "the deployment failed") {
+	a["cloudformation.describe-stack-events"] = strings.Join([]string{ // the newest first
+		"AWS::CloudFormation::Stack\tROLLBACK_COMPLETE\tkeytrail\tNone",
+		"AWS::Lambda::Function\tDELETE_COMPLETE\tRotate\tNone",
+		"AWS::CloudFormation::Stack\tROLLBACK_IN_PROGRESS\tkeytrail\tThe following resource(s) failed to create: [Bucket, Alerts, Sweep]. Rollback requested by user.",
+		"AWS::Events::Rule\tCREATE_FAILED\tSweep\tResource creation cancelled",
+		"AWS::SNS::Topic\tCREATE_FAILED\tAlerts\ta topic too many",
+		"AWS::S3::Bucket\tCREATE_FAILED\tBucket\tkeytrail already exists",
+		"AWS::S3::Bucket\tCREATE_IN_PROGRESS\tBucket\tNone",
+		"AWS::CloudFormation::Stack\tCREATE_IN_PROGRESS\tkeytrail\tUser Initiated",
+		"AWS::CloudFormation::Stack\tREVIEW_IN_PROGRESS\tkeytrail\tUser Initiated",
+		"AWS::SQS::Queue\tUPDATE_FAILED\tChecks\tof another time",
+	}, "\n") + "\n"
+	out, calls, err := run(t, "deploy.sh", a, fleetVariables...)
+	want := "\n  Bucket: keytrail already exists\n  Alerts: a topic too many\nerror: the deployment failed"
+	if err == nil || !strings.Contains(out, want) || !strings.Contains(out, "aws cloudformation delete-stack --region eu-central-1 --stack-name keytrail, and run this again") {
+		t.Errorf("%v, want %q\n%s", err, want, out)
+	}
+	for _, no := range []string{"cancelled", "of another time", "Waiter"} {
+		if strings.Contains(out, no) {
+			t.Errorf("it says %q:\n%s", no, out)
+		}
+	}
+	// A roll-back of so many resources is told before its reasons.
+	if !slices.ContainsFunc(calls, func(c string) bool {
+		return strings.HasPrefix(c, "cloudformation describe-stack-events") && strings.Contains(c, "--max-items 500")
+	}) {
+		t.Errorf("it called %q", calls)
+	}
+
+	a = standing()
+	a["cloudformation.wait.error"] = "Waiter StackUpdateComplete failed: Max attempts exceeded\n"
+	out, _, err = run(t, "deploy.sh", a, fleetVariables...)
+	if err == nil || !strings.Contains(out, "Max attempts exceeded") || strings.Contains(out, "delete-stack") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// What the AWS CLI says of how far an upload is does not stand between its reasons.
+func TestDeployThatCannotUploadSaysWhy(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"package", "deploy"} {
+		a := fresh()
+		a["cloudformation."+command+".error"] = "\rUploading to keytrail/0  1 / 2.0  (50.00%)\rUploading to keytrail/0  2 / 2.0  (100.00%)\n\nan upload too many\n"
+		out, _, err := run(t, "deploy.sh", a, fleetVariables...)
+		if err == nil || !strings.Contains(out, "an upload too many\nerror: ") || strings.Contains(out, "%") {
+			t.Errorf("%s: %v\n%s", command, err, out)
+		}
 	}
 }
 
@@ -433,6 +488,14 @@ func TestUndeployKeepsTheBucketAndSaysSo(t *testing.T) {
 	}
 	if !strings.Contains(out, "The bucket keytrail-bucket-1 stays") || !strings.Contains(out, "ExistingBucket=keytrail-bucket-1") {
 		t.Errorf("it says:\n%s", out)
+	}
+	if !strings.Contains(out, "nobody is told any more") {
+		t.Errorf("it says:\n%s", out)
+	}
+	alone := standing()
+	delete(alone, "output.EventsFunction")
+	if out, _, err := run(t, "undeploy.sh", alone, "REGION=eu-central-1", "YES=1"); err != nil || strings.Contains(out, "told") {
+		t.Errorf("%v, without the function that watches:\n%s", err, out)
 	}
 	for name, row := range map[string]struct {
 		account   account
