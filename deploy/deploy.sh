@@ -128,7 +128,8 @@ bucket_state() {
     case $why in
       *404* | *'Not Found'* | *NoSuchBucket*) echo free ;;
       *301* | *'Moved Permanently'* | *400* | *'Bad Request'*) echo elsewhere ;;
-      *) echo taken ;;
+      *403* | *Forbidden* | *AccessDenied*) echo taken ;;
+      *) fail "the bucket $1 cannot be looked at: $why" "mend that and try again" ;;
     esac
   fi
 }
@@ -141,12 +142,16 @@ check_buckets() {
     elsewhere) fail "the bucket $BUCKET is not in $REGION" "set BUCKET to a bucket of that Region" ;;
   esac
   register=$(parameter BucketName)
-  if [ -n "$register" ] && [ "$status" = none ] && [ "$(bucket_state "$register")" != free ]; then
-    fail "the bucket $register (BucketName) is taken" "leave BucketName out, choose another, or give ExistingBucket=$register if it is yours"
+  if [ -n "$register" ] && [ "$status" = none ]; then
+    state=$(bucket_state "$register")
+    [ "$state" = free ] ||
+      fail "the bucket $register (BucketName) is taken" "leave BucketName out, choose another, or give ExistingBucket=$register if it is yours"
   fi
   kept=$(parameter ExistingBucket)
-  if [ -n "$kept" ] && [ "$(bucket_state "$kept")" != ours ]; then
-    fail "the bucket $kept (ExistingBucket) is not there, or is not yours" "leave ExistingBucket out, and the stack makes a bucket"
+  if [ -n "$kept" ]; then
+    state=$(bucket_state "$kept")
+    [ "$state" = ours ] ||
+      fail "the bucket $kept (ExistingBucket) is not there, or is not yours" "leave ExistingBucket out, and the stack makes a bucket"
   fi
   if [ -n "$kept" ] && [ "$status" = none ] && aws s3api get-bucket-policy --bucket "$kept" >/dev/null 2>&1; then
     fail "the bucket $kept (ExistingBucket) has a policy, which the stack would have to replace" "look at it, then aws s3api delete-bucket-policy --bucket $kept"

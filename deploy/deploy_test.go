@@ -332,6 +332,11 @@ func TestDeployRefuses(t *testing.T) {
 			[]string{"BUCKET=theirs"},
 			[]string{"the bucket theirs belongs to someone else", "set BUCKET"},
 		},
+		"a bucket that the network does not reach": {
+			with(fresh(), account{"s3api.head-bucket.far.error": "Connection was closed before we received a valid response\n"}),
+			[]string{"PARAMETERS=ExistingBucket=far"},
+			[]string{"the bucket far cannot be looked at: Connection was closed"},
+		},
 		"a bucket for the register that is taken": {
 			with(fresh(), account{"s3api.head-bucket.theirs.error": "An error occurred (403) when calling the HeadBucket operation: Forbidden\n"}),
 			[]string{"PARAMETERS=BucketName=theirs"},
