@@ -103,47 +103,24 @@ func (r *Register) All(ctx context.Context) ([]History, error) {
 	return r.read(ctx, registerFolder)
 }
 
-// Sharing returns the histories of those other secrets that have a key of this one, by ARN:
-// trust.Decide must be told of them. Of all the others it reads the keys alone. Its error is that of
-// Read: with one, a secret may be missing.
+// Sharing is that of a new View.
 func (r *Register) Sharing(ctx context.Context, h History) ([]History, error) {
-	list, err := r.bucket.list(ctx, registerFolder)
-	if err != nil {
-		return nil, joined([]error{err})
-	}
-	own := folderOf(h.Secret)
-	list = slices.DeleteFunc(list, func(o listed) bool { return strings.HasPrefix(o.key, own) || !holdsKeys(o.key) })
-	keys, errs := r.facts(ctx, list)
-	var sharing []History
-	for _, other := range histories(keys) {
-		if h.shares(other) {
-			whole, err := r.Read(ctx, other.Secret)
-			sharing, errs = append(sharing, whole), append(errs, err)
-		}
-	}
-	return sharing, joined(errs)
+	return r.View().Sharing(ctx, h)
 }
 
-// Fingerprints returns the keys of all secrets in the register, each with the ARN of a secret that has
-// it. Its error is that of Read: then some may be missing.
+// Fingerprints is that of a new View.
 func (r *Register) Fingerprints(ctx context.Context) (map[sshkey.Fingerprint]string, error) {
-	list, err := r.bucket.list(ctx, registerFolder)
-	if err != nil {
-		return nil, joined([]error{err})
-	}
-	facts, errs := r.facts(ctx, slices.DeleteFunc(list, func(o listed) bool { return !holdsKeys(o.key) }))
-	all := map[sshkey.Fingerprint]string{}
-	for _, f := range facts {
-		for _, k := range f.Keys {
-			all[k.Fingerprint()] = f.Secret
-		}
-	}
-	return all, joined(errs)
+	return r.View().Fingerprints(ctx)
 }
 
 // read returns the histories of all facts below a prefix.
 func (r *Register) read(ctx context.Context, prefix string) ([]History, error) {
-	list, listErr := r.bucket.list(ctx, prefix)
+	list, err := r.bucket.list(ctx, prefix)
+	return r.histories(ctx, list, err)
+}
+
+// histories returns those of all facts in a list, which is whole unless making it ended with an error.
+func (r *Register) histories(ctx context.Context, list []listed, listErr error) ([]History, error) {
 	facts, errs := r.facts(ctx, list)
 	histories := histories(facts)
 	if listErr == nil {

@@ -34,9 +34,20 @@ type Knowledge struct {
 	History  register.History
 }
 
+// facts is the register. A *register.View answers from one list.
+type facts interface {
+	Read(ctx context.Context, secretARN string) (register.History, error)
+	Sharing(ctx context.Context, h register.History) ([]register.History, error)
+}
+
+var (
+	_ facts = (*register.Register)(nil)
+	_ facts = (*register.View)(nil)
+)
+
 // Read reads what is known of a secret. The error may be ErrGone, or that of register.Read: then the
 // history is not whole.
-func Read(ctx context.Context, secrets secretsmanager.ListSecretVersionIdsAPIClient, reg *register.Register, s Subject) (Knowledge, error) {
+func Read(ctx context.Context, secrets secretsmanager.ListSecretVersionIdsAPIClient, reg facts, s Subject) (Knowledge, error) {
 	k := Knowledge{Subject: s, At: time.Now()}
 	var err error
 	if k.Versions, err = Versions(ctx, secrets, s.ARN); err != nil {
@@ -108,7 +119,7 @@ func (k Knowledge) Registered(version string) bool { return k.History.Has(regist
 // Question returns what to ask of trust.Decide about all hosts. Other secrets that share a key are read
 // as well; what Secrets Manager says of one that the caller may not read is not known, so that nothing
 // shared with it is retired.
-func (k Knowledge) Question(ctx context.Context, secrets secretsmanager.ListSecretVersionIdsAPIClient, reg *register.Register, grace time.Duration) (trust.Question, error) {
+func (k Knowledge) Question(ctx context.Context, secrets secretsmanager.ListSecretVersionIdsAPIClient, reg facts, grace time.Duration) (trust.Question, error) {
 	q := trust.Question{Secret: k.History.Trust(), Grace: grace, Now: k.At}
 	q.Secret.Versions = k.Versions
 	sharing, err := reg.Sharing(ctx, k.History)
