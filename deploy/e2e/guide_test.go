@@ -53,18 +53,14 @@ func byHand(t *testing.T) (chapter string, blocks []string) {
 type walk struct {
 	*world
 	dir string
+	bin string // of the AWS CLI
 }
 
 // newWalk puts a follower of the guide before a lab where every call is judged. The fleet has a host
 // outside the boundary.
 func newWalk(t *testing.T) walk {
 	t.Helper()
-	if _, err := exec.LookPath("aws"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("awscli is missing")
-		}
-		t.Skip("needs awscli")
-	}
+	bin := filepath.Dir(awscli(t))
 	hosts := nodes(3)
 	for i := range hosts {
 		hosts[i].Tags = map[string]string{"Fleet": "prod"}
@@ -72,7 +68,7 @@ func newWalk(t *testing.T) walk {
 	}
 	hosts[1].ID = strings.Replace(hosts[1].ID, "i-", "mi-", 1)
 	hosts[2].Tags["Fleet"] = "test"
-	k := walk{newWorld(t, hosts, func(o *lab.Options) { o.Enforce = iam.Everyone }), t.TempDir()}
+	k := walk{newWorld(t, hosts, func(o *lab.Options) { o.Enforce = iam.Everyone }), t.TempDir(), bin}
 	if err := os.Mkdir(filepath.Join(k.dir, "build"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +109,7 @@ func (k walk) run(block string) (output string, err error) {
 	c := exec.CommandContext(k.t.Context(), "/bin/sh", "-euc", "set -a\n[ ! -e variables ] || . ./variables\n"+block+"\nexport -p >variables\n")
 	c.Dir = k.dir
 	c.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LC_ALL=C.UTF-8", "NO_PROXY=*", "PYTHONDONTWRITEBYTECODE=1",
+		"PATH=" + k.bin + ":" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LC_ALL=C.UTF-8", "NO_PROXY=*", "PYTHONDONTWRITEBYTECODE=1",
 		"AWS_ENDPOINT_URL=" + k.URL(), "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY=lab",
 		"AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_MAX_ATTEMPTS=1",
 	}
