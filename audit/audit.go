@@ -64,22 +64,20 @@ func (a *Auditor) Registered(ctx context.Context) ([]string, error) {
 }
 
 // Verify asks every host that a secret concerns what it trusts: those of its fleet, EC2 instances that
-// have the tags of its target, and those that the register says had its keys once. Hosts that cannot be
-// asked are in the verdict, not in the error. The error says that the verdict could not be made at all.
-func (a *Auditor) Verify(ctx context.Context, secretID string) (Verdict, error) {
-	s, err := a.secrets.describe(ctx, secretID)
-	if err != nil {
-		return Verdict{}, err
-	}
+// have the tags of its target, and those that the register says had its keys once. The secret is as
+// Describe returned it; its tags say which hosts and users it is for. Hosts that cannot be asked are in
+// the verdict, not in the error. The error says that the verdict could not be made at all.
+func (a *Auditor) Verify(ctx context.Context, s Secret) (Verdict, error) {
 	subject, err := a.config.Limits.Subject(s.ARN, s.Name, s.Tags)
 	if err != nil {
 		return Verdict{}, fmt.Errorf("verify %s: %w", s.Name, err)
 	}
-	k, err := wanted.Read(ctx, a.secrets.client, a.register, subject)
+	view := a.register.View()
+	k, err := wanted.Read(ctx, a.secrets.client, view, subject)
 	if err != nil {
 		return Verdict{}, fmt.Errorf("verify %s: %w", s.Name, err)
 	}
-	q, err := k.Question(ctx, a.secrets.client, a.register, a.config.Grace)
+	q, err := k.Question(ctx, a.secrets.client, view, a.config.Grace)
 	if err != nil {
 		return Verdict{}, fmt.Errorf("verify %s: %w", s.Name, err)
 	}
@@ -87,7 +85,7 @@ func (a *Auditor) Verify(ctx context.Context, secretID string) (Verdict, error) 
 	if why, ok := s.Tags[wanted.TagHold]; ok {
 		v.Held = &why
 	}
-	if err := a.inspect(ctx, k, q, &v); err != nil {
+	if err := a.inspect(ctx, k, q, view, &v); err != nil {
 		return Verdict{}, fmt.Errorf("verify %s: %w", s.Name, err)
 	}
 	v.sort()
@@ -97,19 +95,20 @@ func (a *Auditor) Verify(ctx context.Context, secretID string) (Verdict, error) 
 // VerifyGone asks the hosts of a secret that Secrets Manager does not have any more: all of its keys are
 // retired.
 func (a *Auditor) VerifyGone(ctx context.Context, arn string) (Verdict, error) {
-	history, err := a.register.Read(ctx, arn)
+	view := a.register.View()
+	history, err := view.Read(ctx, arn)
 	if err != nil {
 		return Verdict{}, err
 	}
 	k := wanted.Knowledge{Subject: wanted.Subject{ARN: arn, Name: NameOf(arn)}, At: time.Now(), History: history}
-	q, err := k.Question(ctx, a.secrets.client, a.register, a.config.Grace)
+	q, err := k.Question(ctx, a.secrets.client, view, a.config.Grace)
 	if err != nil {
 		return Verdict{}, err
 	}
 	q.Secret.Gone = true
 	v := verdictOf(k, trust.Decide(q))
 	v.Gone = true
-	if err := a.inspect(ctx, k, q, &v); err != nil {
+	if err := a.inspect(ctx, k, q, view, &v); err != nil {
 		return Verdict{}, fmt.Errorf("verify %s: %w", arn, err)
 	}
 	v.sort()
@@ -144,12 +143,9 @@ func madeAt(k wanted.Knowledge, version string) time.Time {
 }
 
 // inspect asks the hosts and adds their places to the verdict.
-func (a *Auditor) inspect(ctx context.Context, k wanted.Knowledge, q trust.Question, v *Verdict) error {
+func (a *Auditor) inspect(ctx context.Context, k wanted.Knowledge, q trust.Question, view *register.View, v *Verdict) error {
 	var nodes []fleet.Node
-	managed, err := a.register.Fingerprints(ctx)
-	if err != nil {
-		return err
-	}
+	var err error
 	if len(k.Subject.Target) > 0 { // a secret that is gone has no fleet any more
 		if nodes, err = a.fleet.Nodes(ctx, k.Subject.Target); err != nil {
 			return err
@@ -160,7 +156,7 @@ func (a *Auditor) inspect(ctx context.Context, k wanted.Knowledge, q trust.Quest
 		}
 		v.Places = append(v.Places, missing...)
 	}
-	told, err := a.ask(ctx, k, k.InFleet(q, nodes, k.Subject.Users)...)
+	ours, err := a.ask(ctx, k, k.InFleet(q, nodes, k.Subject.Users)...)
 	if err != nil {
 		return err
 	}
@@ -168,7 +164,11 @@ func (a *Auditor) inspect(ctx context.Context, k wanted.Knowledge, q trust.Quest
 	if err != nil {
 		return err
 	}
-	v.Places = append(v.Places, places(told, left, managed)...)
+	managed, err := a.managed(ctx, view, ours, left)
+	if err != nil {
+		return err
+	}
+	v.Places = append(v.Places, places(ours, left, managed)...)
 	return nil
 }
 
@@ -190,6 +190,23 @@ func (a *Auditor) left(ctx context.Context, k wanted.Knowledge, q trust.Question
 		return nil, err
 	}
 	return append(told, lost...), nil
+}
+
+// managed returns the keys of all secrets. Another secret may have got one, and rolled it out, while the
+// hosts were asked: it was registered before, so a register that is read afterwards has every key of ours
+// that they told of.
+func (a *Auditor) managed(ctx context.Context, view *register.View, told ...fleet.Observations) (map[sshkey.Fingerprint]string, error) {
+	keys, err := view.Fingerprints(ctx)
+	if err != nil {
+		return nil, err
+	}
+	unknown := func(o fleet.Observation) bool {
+		return slices.ContainsFunc(o.Keys, func(k fleet.SeenKey) bool { return keys[k.Fingerprint] == "" })
+	}
+	if slices.ContainsFunc(slices.Concat(told...), unknown) {
+		return a.register.Fingerprints(ctx)
+	}
+	return keys, nil
 }
 
 // ask gives hosts their inspect orders. A command that could not be sent leaves its hosts unreachable,

@@ -193,56 +193,71 @@ type store interface {
 // journals keeps one journal for each secret.
 type journals struct{ store store }
 
+// kept is a journal as it stands in the store, with the tag that it has there.
+type kept struct {
+	journal
+	tag string
+}
+
 func journalKey(arn string) string {
 	sum := sha256.Sum256([]byte(arn))
 	return "watch/" + hex.EncodeToString(sum[:10]) + ".json"
 }
 
-func (s journals) read(ctx context.Context, secret alert.Secret) (journal, string, error) {
+func (s journals) read(ctx context.Context, secret alert.Secret) (kept, error) {
 	key := journalKey(secret.ARN)
-	j := journal{Schema: journalSchema, Secret: secret}
+	j := kept{journal: journal{Schema: journalSchema, Secret: secret}}
 	body, tag, err := s.store.Read(ctx, key)
 	switch {
 	case errors.Is(err, evidence.ErrAbsent):
-		return j, "", nil
+		return j, nil
 	case err != nil:
-		return j, "", err
+		return j, err
 	}
-	if err := json.Unmarshal(body, &j); err != nil {
-		return j, "", fmt.Errorf("read %s: %w", key, err)
+	if err := json.Unmarshal(body, &j.journal); err != nil {
+		return j, fmt.Errorf("read %s: %w", key, err)
 	}
 	if j.Schema != journalSchema {
-		return j, "", fmt.Errorf("read %s: its schema is %d, this release writes %d", key, j.Schema, journalSchema)
+		return j, fmt.Errorf("read %s: its schema is %d, this release writes %d", key, j.Schema, journalSchema)
 	}
-	return j, tag, nil
+	j.tag = tag
+	return j, nil
 }
 
 // update changes a journal, again and again while others do so too. The change may be asked for more than
 // once, each time about what stands by then.
-func (s journals) update(ctx context.Context, secret alert.Secret, change func(*journal)) (journal, error) {
+func (s journals) update(ctx context.Context, secret alert.Secret, change func(*journal)) (kept, error) {
+	j, err := s.read(ctx, secret)
+	if err != nil {
+		return j, err
+	}
+	return s.change(ctx, j, secret, change)
+}
+
+// change is update for whoever knows the journal already. If it is another one by now, that is read.
+func (s journals) change(ctx context.Context, j kept, secret alert.Secret, change func(*journal)) (kept, error) {
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		j, tag, err := s.read(ctx, secret)
-		if err != nil {
-			return j, err
-		}
-		before, _ := json.Marshal(j) // it was read from JSON
+		before, _ := json.Marshal(j.journal) // it was read from JSON
 		if j.Begun.IsZero() {
 			j.Begun = time.Now().UTC()
 		}
 		j.Secret = secret
-		change(&j)
-		body, err := json.Marshal(j)
+		change(&j.journal)
+		body, err := json.Marshal(j.journal)
 		if err != nil {
 			return j, fmt.Errorf("encode the journal of %s: %w", secret.Name, err)
 		}
-		if tag != "" && string(body) == string(before) {
+		if j.tag != "" && string(body) == string(before) {
 			return j, nil
 		}
-		_, err = s.store.Write(ctx, journalKey(secret.ARN), body, tag)
+		j.tag, err = s.store.Write(ctx, journalKey(secret.ARN), body, j.tag)
 		if !errors.Is(err, evidence.ErrChanged) {
 			return j, err
 		}
 		if err := sleep(ctx, pause); err != nil {
+			return j, err
+		}
+		if j, err = s.read(ctx, secret); err != nil {
 			return j, err
 		}
 	}
@@ -252,14 +267,30 @@ func (s journals) update(ctx context.Context, secret alert.Secret, change func(*
 // long to all but its own retry; one that takes longer has another look beside it, which does no harm.
 const claimTime = 2 * time.Minute
 
-// begin claims the next look at a secret for a holder, and waits while another has it. claimed is false when
-// that other look answers an event of the given time.
-func (s journals) begin(ctx context.Context, secret alert.Secret, holder string, at time.Time) (j journal, claimed bool, err error) {
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+// turn is what begin comes to.
+type turn struct {
+	kept
+	version string // that the event tells of
+	holder  string // of the claim; "" when another look answers the event
+	waited  bool   // for another look
+}
+
+// begin takes an event down, claims the next look at its secret for a holder, and waits while another has it.
+// There is no claim when that other look answers the event.
+func (s journals) begin(ctx context.Context, secret alert.Secret, holder string, e Event) (turn, error) {
+	t, pause := turn{version: e.Version}, 100*time.Millisecond
+	for ; ; t.waited = true {
 		var shared, busy bool
-		j, err = s.update(ctx, secret, func(j *journal) {
+		var err error
+		t.kept, err = s.update(ctx, secret, func(j *journal) {
+			if !t.waited { // once it is taken down, about would find another
+				if ends(e.Kind) {
+					t.version = j.about(e)
+				}
+				j.note(e)
+			}
 			now := time.Now().UTC()
-			shared = j.shares(at)
+			shared = j.shares(e.At)
 			busy = j.Look.Holder != "" && j.Look.Holder != holder && now.Before(j.Look.Until)
 			if !shared && !busy {
 				j.Look = claim{holder, now.Add(claimTime)}
@@ -267,15 +298,17 @@ func (s journals) begin(ctx context.Context, secret alert.Secret, holder string,
 		})
 		switch {
 		case err != nil:
-			return j, false, err
+			return turn{}, err
 		case shared:
-			return j, false, nil
+			return t, nil
 		case !busy:
-			return j, true, nil
+			t.holder = holder
+			return t, nil
 		}
 		if err := sleep(ctx, pause); err != nil {
-			return j, false, fmt.Errorf("wait for another look at %s: %w", secret.Name, err)
+			return turn{}, fmt.Errorf("wait for another look at %s: %w", secret.Name, err)
 		}
+		pause = min(2*pause, 2*time.Second)
 	}
 }
 

@@ -18,42 +18,39 @@ import (
 )
 
 // glance looks at what Secrets Manager says of a secret, and asks no host.
-func (c *Consumer) glance(ctx context.Context, s audit.Secret, gone bool) error {
-	named := alert.Secret{ARN: s.ARN, Name: s.Name}
-	j, _, err := c.journals.read(ctx, named)
-	if err != nil {
-		return err
-	}
+func (c *Consumer) glance(ctx context.Context, f found, j journal) error {
 	now := time.Now().UTC()
-	known := situation{config: c.config, secret: s, gone: gone, journal: j, now: now}
+	known := situation{config: c.config, secret: f.Secret, gone: f.gone, journal: j, now: now}
 	problems, ids := known.ofSecret()
 	// What hosts showed stands in these alerts as well: they are left to a look at the hosts.
 	whole := func(id alert.ID) bool { return id == alert.RotationFailed || id == alert.RotationBlocked }
 	problems = slices.DeleteFunc(problems, func(p alert.Problem) bool { return whole(p.Condition) })
 	ids = slices.DeleteFunc(ids, whole)
-	_, err = c.desk.Tell(ctx, alert.Sighting{Secret: named, At: now, Looked: ids, Problems: problems})
+	_, err := c.desk.Tell(ctx, alert.Sighting{Secret: f.named(), At: now, Looked: ids, Problems: problems})
 	return err
 }
 
-// look asks the hosts of a secret what they trust, has rotate mend what it may mend, and tells people. One
-// look answers all events from before it.
-func (c *Consumer) look(ctx context.Context, s audit.Secret, gone bool, e Event) (outcome string, err error) {
-	named := alert.Secret{ARN: s.ARN, Name: s.Name}
-	holder := holderOf(ctx, e)
-	j, claimed, err := c.journals.begin(ctx, named, holder, e.At)
+// look takes an event down, asks the hosts of its secret what they trust, has rotate mend what it may mend,
+// and tells people. One look answers all events from before it.
+func (c *Consumer) look(ctx context.Context, f found, e Event) (outcome string, err error) {
+	t, err := c.journals.begin(ctx, f.named(), holderOf(ctx, e), e)
 	if err != nil {
 		return "", err
 	}
-	if !claimed {
+	if t.holder == "" {
 		return shared, nil
 	}
-	k := &visit{Consumer: c, known: situation{config: c.config, secret: s, gone: gone, journal: j}, named: named, event: e}
+	e.Version = t.version
+	k := &visit{
+		Consumer: c, known: situation{config: c.config, secret: f.Secret, gone: f.gone, journal: t.journal},
+		old: f.old || t.waited, named: f.named(), event: e,
+	}
 	if err := k.run(ctx); err != nil {
 		// What was seen may not have been told: the next look must not be spared because of it.
-		return "", errors.Join(err, k.leave(context.WithoutCancel(ctx), holder, false))
+		return "", errors.Join(err, k.leave(context.WithoutCancel(ctx), t, false))
 	}
 	c.metrics.verdict(k)
-	return looked, k.leave(ctx, holder, true)
+	return looked, k.leave(ctx, t, true)
 }
 
 // holderOf names who looks: Lambda tries an event again under the id of its first invocation.
@@ -68,18 +65,20 @@ func holderOf(ctx context.Context, e Event) string {
 type visit struct {
 	*Consumer
 	known situation
+	old   bool // as that of found
 	named alert.Secret
 	event Event
 	open  int // alerts
 }
 
 // leave lets others look, and writes down what was seen once people were told of it.
-func (k *visit) leave(ctx context.Context, holder string, told bool) error {
+func (k *visit) leave(ctx context.Context, t turn, told bool) error {
 	const most = 10 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	_, err := k.journals.update(ctx, k.named, func(j *journal) {
-		if j.Look.Holder == holder {
+	missed := k.known.missed() // by the journal as it was: the change is written into the same rotations
+	_, err := k.journals.change(ctx, t.kept, k.named, func(j *journal) {
+		if j.Look.Holder == t.holder {
 			j.Look = claim{}
 		}
 		if !told {
@@ -88,7 +87,7 @@ func (k *visit) leave(ctx context.Context, holder string, told bool) error {
 		if v := k.known.verdict; v != nil && (j.Verdict == nil || v.At.After(j.Verdict.At)) {
 			j.Verdict, j.Cause = v, k.event.ID
 		}
-		for _, m := range k.known.missed() {
+		for _, m := range missed {
 			j.rotation(m.Version).Missed = k.known.now
 		}
 	})
@@ -163,6 +162,7 @@ func (k *visit) verify(ctx context.Context) error {
 		if err := sleep(ctx, min(pause, left)); err != nil {
 			return nil // what was seen so far is told
 		}
+		k.old = true
 	}
 }
 
@@ -174,6 +174,11 @@ func late(v audit.Verdict) bool {
 
 // ask asks the hosts once, or twice when AWSCURRENT moved meanwhile.
 func (k *visit) ask(ctx context.Context) error {
+	if k.old {
+		if err := k.describe(ctx); err != nil {
+			return err
+		}
+	}
 	for again := false; ; again = true {
 		v, err := k.ofHosts(ctx)
 		if err != nil {
@@ -183,23 +188,33 @@ func (k *visit) ask(ctx context.Context) error {
 		if v.Clean() || k.known.gone {
 			return nil
 		}
-		s, err := k.auditor.Describe(ctx, k.named.ARN)
-		if err != nil {
+		if err := k.describe(ctx); err != nil {
 			return err
 		}
-		moved := s.Version("AWSCURRENT") != v.Version
-		k.known.secret = s
-		if !moved || again {
+		if again || k.known.secret.Version("AWSCURRENT") == v.Version {
 			return nil
 		}
 	}
+}
+
+// describe reads anew what Secrets Manager says of the secret, unless it is gone.
+func (k *visit) describe(ctx context.Context) error {
+	if k.known.gone {
+		return nil
+	}
+	s, err := k.auditor.Describe(ctx, k.named.ARN)
+	if err != nil {
+		return err
+	}
+	k.known.secret, k.old = s, false
+	return nil
 }
 
 func (k *visit) ofHosts(ctx context.Context) (audit.Verdict, error) {
 	if k.known.gone {
 		return k.auditor.VerifyGone(ctx, k.named.ARN)
 	}
-	return k.auditor.Verify(ctx, k.named.ARN)
+	return k.auditor.Verify(ctx, k.known.secret)
 }
 
 // blind tells that the hosts could not be asked.
@@ -330,6 +345,7 @@ func commandOf(r *rotate.ActionResult, p audit.Place) string {
 // reconcile asks rotate for it.
 func (k *visit) reconcile(ctx context.Context, req rotate.ActionRequest) (*rotate.ActionResult, error) {
 	req.Action, req.SecretID = rotate.Reconcile, k.named.ARN
+	k.old = true
 	result, err := k.rotator.ask(ctx, req)
 	if err != nil {
 		return result, fmt.Errorf("reconcile: %w", err)

@@ -20,6 +20,7 @@ const (
 	told       = "told"      // people were told of what it says
 	looked     = "looked at" // the hosts were asked
 	shared     = "shared"    // another look answers it
+	expected   = "expected"  // a reader who may read
 	fanned     = "fanned out"
 )
 
@@ -55,25 +56,28 @@ func (c *Consumer) react(ctx context.Context, e Event) (outcome string, err erro
 	case !e.In(c.account, c.region):
 		return ignored, nil
 	}
-	s, gone, err := c.find(ctx, e.Secret)
+	if now := time.Now(); e.At.After(now) { // a clock that is ahead must not make everything later look old
+		e.At = now.UTC().Truncate(time.Second)
+	}
+	occurred := c.occurrences(e)
+	if e.Kind == GetSecretValue && len(occurred) == 0 {
+		return expected, nil
+	}
+	f, err := c.find(ctx, e.Secret)
 	if err != nil && e.Kind == Check && ctx.Err() == nil {
 		// The schedule comes again by itself. What it could not see, people are told now.
 		named := alert.Secret{ARN: e.Secret.String(), Name: audit.NameOf(e.Secret.String())}
 		_, err = c.desk.Tell(ctx, notVerified(named, err, nil, nil))
 		return told, err
 	}
-	if err != nil || s.ARN == "" {
+	if err != nil || f.ARN == "" {
 		return ignored, err
 	}
-	if now := time.Now(); e.At.After(now) { // a clock that is ahead must not make everything later look old
-		e.At = now.UTC().Truncate(time.Second)
-	}
-	named := alert.Secret{ARN: s.ARN, Name: s.Name}
-	if occurred := c.occurrences(e); len(occurred) > 0 {
-		if _, err := c.desk.Tell(ctx, alert.Sighting{Secret: named, At: e.At, Problems: occurred}); err != nil {
+	if len(occurred) > 0 {
+		if _, err := c.desk.Tell(ctx, alert.Sighting{Secret: f.named(), At: e.At, Problems: occurred}); err != nil {
 			return "", err
 		}
-		outcome = told
+		outcome, f.old = told, true
 	}
 	if e.Kind == GetSecretValue {
 		return outcome, nil
@@ -81,46 +85,49 @@ func (c *Consumer) react(ctx context.Context, e Event) (outcome string, err erro
 	if byRotation(e, c.config.RotateRole) {
 		return recorded, nil // a rotation's own call: what comes of it is told by how the rotation ends
 	}
-	about := e.Version
-	if _, err := c.journals.update(ctx, named, func(j *journal) {
-		if ends(e.Kind) {
-			about = j.about(e)
-		}
-		j.note(e)
-	}); err != nil {
+	if depths[e.Kind] == hosts {
+		return c.look(ctx, f, e)
+	}
+	j, err := c.journals.update(ctx, f.named(), func(j *journal) { j.note(e) })
+	if err != nil {
 		return "", err
 	}
-	e.Version = about
-	switch depths[e.Kind] {
-	case secretOnly:
-		return looked, c.glance(ctx, s, gone)
-	case hosts:
-		return c.look(ctx, s, gone, e)
+	if depths[e.Kind] == secretOnly {
+		return looked, c.glance(ctx, f, j.journal)
 	}
 	return recorded, nil
 }
 
+// found is a secret as Secrets Manager described it.
+type found struct {
+	audit.Secret
+	gone bool // Secrets Manager does not have it any more: only the ARN and the name are known
+	old  bool // since then something happened that may have taken its time
+}
+
+func (f found) named() alert.Secret { return alert.Secret{ARN: f.ARN, Name: f.Name} }
+
 // find returns the secret that an event names if it is one that Keytrail looks after: by its rotation
-// function, by its tags, or because rotate once made a key for it. Of one that is gone only the ARN and the
-// name are known.
-func (c *Consumer) find(ctx context.Context, id SecretID) (s audit.Secret, gone bool, err error) {
-	s, err = c.auditor.Describe(ctx, id.String())
+// function, by its tags, or because rotate once made a key for it.
+func (c *Consumer) find(ctx context.Context, id SecretID) (found, error) {
+	s, err := c.auditor.Describe(ctx, id.String())
+	f := found{Secret: s}
 	if errors.Is(err, wanted.ErrGone) {
-		s, gone = audit.Secret{ARN: id.String(), Name: audit.NameOf(id.String())}, true
 		if !id.IsARN() {
-			return audit.Secret{}, false, nil
+			return found{}, nil
 		}
+		f = found{Secret: audit.Secret{ARN: id.String(), Name: audit.NameOf(id.String())}, gone: true}
 	} else if err != nil {
-		return audit.Secret{}, false, err
+		return found{}, err
 	}
-	if c.ours(s) {
-		return s, gone, nil
+	if c.ours(f.Secret) {
+		return f, nil
 	}
 	registered, err := c.auditor.Registered(ctx)
-	if err != nil || !slices.Contains(registered, s.ARN) {
-		return audit.Secret{}, false, err
+	if err != nil || !slices.Contains(registered, f.ARN) {
+		return found{}, err
 	}
-	return s, gone, nil
+	return f, nil
 }
 
 // ours reports whether a secret says itself that Keytrail looks after it.

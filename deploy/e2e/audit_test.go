@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/keytrail/keytrail/audit"
 	"github.com/keytrail/keytrail/deploy/lab/host"
+	"github.com/keytrail/keytrail/deploy/lab/wire"
 	"github.com/keytrail/keytrail/rotate"
 	"github.com/keytrail/keytrail/rotate/fleet"
 	"github.com/keytrail/keytrail/rotate/register"
@@ -34,6 +36,15 @@ func (w *world) auditor() *audit.Auditor {
 	}))
 }
 
+// verify asks the hosts of the secret.
+func (s secret) verify(a *audit.Auditor) (audit.Verdict, error) {
+	described, err := a.Describe(s.t.Context(), s.arn)
+	if err != nil {
+		return audit.Verdict{}, err
+	}
+	return a.Verify(s.t.Context(), described)
+}
+
 func TestAVerdictTellsEveryStateApart(t *testing.T) {
 	t.Parallel()
 	friend := newKey(t, "friend")
@@ -46,7 +57,7 @@ func TestAVerdictTellsEveryStateApart(t *testing.T) {
 	live := s.key(current)
 	auditor := w.auditor()
 
-	v, err := auditor.Verify(t.Context(), s.arn)
+	v, err := s.verify(auditor)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +79,7 @@ func TestAVerdictTellsEveryStateApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := homes(t, hosts...)
-	if v, err = auditor.Verify(t.Context(), s.arn); err != nil {
+	if v, err = s.verify(auditor); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -117,7 +128,7 @@ func TestARetiredKeyIsFoundInWhateverAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := homes(t, hosts...)
-	v, err := w.auditor().Verify(t.Context(), s.arn)
+	v, err := s.verify(w.auditor())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +177,34 @@ func TestTheKeysOfASecretThatIsGoneAreLookedFor(t *testing.T) {
 	if v.Clean() || !v.Gone || v.SecretName != "fleet" || v.Count()[fleet.Stale] != 2 {
 		t.Errorf("%+v", v)
 	}
-	if _, err := w.auditor().Verify(t.Context(), s.arn); !errors.Is(err, wanted.ErrGone) {
+	if _, err := s.verify(w.auditor()); !errors.Is(err, wanted.ErrGone) {
 		t.Errorf("verify: %v", err)
+	}
+}
+
+func TestAKeyThatAnotherSecretGetsMeanwhileIsNoStrangers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nodes(1))
+	w.keep()
+	s, other := w.secret(keytrail, "fleet", ""), w.secret(keytrail, "other", "")
+	s.mustRotate()
+	var rotated error
+	w.Front().Inject(wire.Fault{
+		Match: func(r wire.Request) bool { return r.Action == "SendCommand" && !byFunction(r) },
+		Times: 1,
+		Do: func(context.Context, wire.Request) error {
+			_, rotated = other.rotate()
+			return nil
+		},
+	})
+	v, err := s.verify(w.auditor())
+	if err := errors.Join(err, rotated); err != nil {
+		t.Fatal(err)
+	}
+	if len(v.Places) != 1 || v.Places[0].State != fleet.OK || len(v.Places[0].Foreign) != 0 {
+		t.Errorf("%+v", v)
+	}
+	if err := logsIn(other.key(current), user, w.Hosts()...); err != nil {
+		t.Error(err)
 	}
 }
