@@ -2,23 +2,16 @@ package audit
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/xml"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
+	"github.com/keytrail/keytrail/audit/signed"
 	"github.com/keytrail/keytrail/rotate/fleet"
 )
 
@@ -28,29 +21,21 @@ type Instance struct {
 	Running bool // or about to
 }
 
-// EC2 asks EC2 about instances: the one call that is needed, DescribeInstances, signed and read here.
-// The SDK's package for EC2 takes 160 s of two processors to compile, for each platform.
-type EC2 struct {
-	config   aws.Config
-	endpoint string
-	signer   *v4.Signer
-}
+// EC2 asks EC2 about instances, by the one call that is needed: DescribeInstances.
+type EC2 struct{ client *signed.Client }
 
 // NewEC2 returns a client for the configuration's account and Region.
 func NewEC2(config aws.Config) *EC2 {
-	// https://docs.aws.amazon.com/ec2/latest/devguide/ec2-endpoints.html
-	suffix := "amazonaws.com"
-	if strings.HasPrefix(config.Region, "cn-") {
-		suffix += ".cn"
-	}
-	endpoint := "https://ec2." + config.Region + "." + suffix
-	if config.BaseEndpoint != nil {
-		endpoint = *config.BaseEndpoint
-	}
-	if config.HTTPClient == nil {
-		config.HTTPClient = http.DefaultClient
-	}
-	return &EC2{config, endpoint, v4.NewSigner()}
+	return &EC2{signed.New(config, "ec2", func(r signed.Reply) (code, message string) {
+		var answer struct {
+			Code    string `xml:"Errors>Error>Code"`
+			Message string `xml:"Errors>Error>Message"`
+		}
+		if xml.Unmarshal(r.Body, &answer) != nil {
+			return "", ""
+		}
+		return answer.Code, answer.Message
+	})}
 }
 
 // alive are the states of an instance that may yet be logged in to.
@@ -144,73 +129,12 @@ type instancePage struct {
 	} `xml:"reservationSet>item>instancesSet>item"`
 }
 
-// EC2Error is an error that EC2 answered.
-type EC2Error struct {
-	Status  int
-	Code    string
-	Message string
-}
-
-func (e *EC2Error) Error() string { return fmt.Sprintf("%s (%d): %s", e.Code, e.Status, e.Message) }
-
-// page makes one call, again and again while it is throttled or EC2 is not well.
 func (e *EC2) page(ctx context.Context, form url.Values) (instancePage, error) {
-	backoff := retry.NewExponentialJitterBackoff(5 * time.Second)
-	const tries = 5
-	for n := 0; ; n++ {
-		page, err := e.once(ctx, form)
-		failed, answered := errors.AsType[*EC2Error](err)
-		again := err != nil && (!answered || failed.Status >= 500 || failed.Code == "RequestLimitExceeded")
-		if !again || n == tries-1 || ctx.Err() != nil {
-			return page, err
-		}
-		pause, _ := backoff.BackoffDelay(n, err) // never fails
-		select {
-		case <-ctx.Done():
-			return instancePage{}, fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		case <-time.After(pause):
-		}
-	}
-}
-
-func (e *EC2) once(ctx context.Context, form url.Values) (instancePage, error) {
-	body := form.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.endpoint+"/", strings.NewReader(body))
+	reply, err := e.client.Post(ctx, "/", signed.Form(), []byte(form.Encode()))
 	if err != nil {
 		return instancePage{}, err
-	}
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
-	credentials, err := e.config.Credentials.Retrieve(ctx)
-	if err != nil {
-		return instancePage{}, err
-	}
-	sum := sha256.Sum256([]byte(body))
-	if err := e.signer.SignHTTP(ctx, credentials, request, hex.EncodeToString(sum[:]), "ec2", e.config.Region, time.Now()); err != nil {
-		return instancePage{}, err
-	}
-	response, err := e.config.HTTPClient.Do(request)
-	if err != nil {
-		return instancePage{}, err
-	}
-	defer func() { _ = response.Body.Close() }() // what was read has nothing more to say
-	// 1,000 instances take some megabytes.
-	const most = 64 << 20
-	text, err := io.ReadAll(io.LimitReader(response.Body, most))
-	if err != nil {
-		return instancePage{}, err
-	}
-	if response.StatusCode != http.StatusOK {
-		failed := &EC2Error{Status: response.StatusCode, Code: "no code"}
-		var answer struct {
-			Code    string `xml:"Errors>Error>Code"`
-			Message string `xml:"Errors>Error>Message"`
-		}
-		if xml.Unmarshal(text, &answer) == nil && answer.Code != "" {
-			failed.Code, failed.Message = answer.Code, answer.Message
-		}
-		return instancePage{}, failed
 	}
 	var page instancePage
-	err = xml.Unmarshal(text, &page)
+	err = xml.Unmarshal(reply.Body, &page)
 	return page, err
 }

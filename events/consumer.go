@@ -10,11 +10,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/keytrail/keytrail/audit"
@@ -59,8 +57,8 @@ func New(c Config, cfg aws.Config, log *slog.Logger, out io.Writer) *Consumer {
 	return &Consumer{
 		config: c, account: account, region: region, auditor: auditor,
 		desk:     alert.New(bucket, alert.NewTopics(sns.NewFromConfig(cfg), site, c.Topics), alert.Rules{Repeat: c.Repeat, Mute: c.Mute, Topics: topics}),
-		journals: journals{bucket}, rotator: rotator{lambda.NewFromConfig(cfg), c.Rotate},
-		queues: queues{sqs.NewFromConfig(cfg), c.Queue, c.DeadLetters}, metrics: metrics{out}, log: log,
+		journals: journals{bucket}, rotator: newRotator(cfg, c.Rotate),
+		queues: newQueues(cfg, c.Queue, c.DeadLetters), metrics: metrics{out}, log: log,
 	}
 }
 

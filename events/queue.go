@@ -2,20 +2,56 @@ package events
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/keytrail/keytrail/audit/signed"
 )
 
 // queues are the two that this function sends to.
 type queues struct {
-	client              *sqs.Client
+	client              *signed.Client
 	checks, deadLetters string // URLs
+}
+
+func newQueues(config aws.Config, checks, deadLetters string) queues {
+	return queues{signed.New(config, "sqs", func(r signed.Reply) (code, message string) {
+		var answer struct {
+			Type    string `json:"__type"`
+			Message string
+		}
+		_ = json.Unmarshal(r.Body, &answer) // a gateway answers in no JSON
+		return answer.Type[strings.LastIndexByte(answer.Type, '#')+1:], answer.Message
+	}), checks, deadLetters}
+}
+
+// message is one of SQS, in a batch or by itself.
+type message struct {
+	QueueURL   string               `json:"QueueUrl,omitempty"`
+	ID         string               `json:"Id,omitempty"`
+	Body       string               `json:"MessageBody"`
+	Attributes map[string]attribute `json:"MessageAttributes,omitempty"`
+}
+
+type attribute struct{ DataType, StringValue string }
+
+// call makes one call of SQS.
+func (q queues) call(ctx context.Context, action string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	reply, err := q.client.Post(ctx, "/", signed.Target("AmazonSQS."+action), body)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(reply.Body, out)
 }
 
 // ask puts messages into the queue of checks. After an error some of them may be there.
@@ -23,17 +59,22 @@ func (q queues) ask(ctx context.Context, messages []string) error {
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 	const most = 10
 	for part := range slices.Chunk(messages, most) {
-		in := &sqs.SendMessageBatchInput{QueueUrl: &q.checks}
+		in := struct {
+			QueueURL string `json:"QueueUrl"`
+			Entries  []message
+		}{QueueURL: q.checks}
 		for i, m := range part {
-			in.Entries = append(in.Entries, types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &m})
+			in.Entries = append(in.Entries, message{ID: strconv.Itoa(i), Body: m})
 		}
-		out, err := q.client.SendMessageBatch(ctx, in)
-		if err != nil {
+		var out struct {
+			Failed []struct{ Code, Message string }
+		}
+		if err := q.call(ctx, "SendMessageBatch", in, &out); err != nil {
 			return fmt.Errorf("ask for checks: %w", err)
 		}
 		var errs []error
 		for _, f := range out.Failed {
-			errs = append(errs, fmt.Errorf("%s: %s", aws.ToString(f.Code), aws.ToString(f.Message)))
+			errs = append(errs, fmt.Errorf("%s: %s", f.Code, f.Message))
 		}
 		if err := errors.Join(errs...); err != nil {
 			return fmt.Errorf("ask for checks: %d of %d: %w", len(errs), len(part), err)
@@ -50,15 +91,12 @@ func (q queues) bury(ctx context.Context, body []byte, why *MalformedError) erro
 	if text == "" {
 		text = "-" // a message is never empty
 	}
-	attribute := func(value string) types.MessageAttributeValue {
-		return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
-	}
-	_, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{
-		QueueUrl: &q.deadLetters, MessageBody: aws.String(plain(text)),
-		MessageAttributes: map[string]types.MessageAttributeValue{
-			"ERROR_CODE": attribute("MalformedEvent"), "ERROR_MESSAGE": attribute(plain(why.Error())),
+	err := q.call(ctx, "SendMessage", message{
+		QueueURL: q.deadLetters, Body: plain(text),
+		Attributes: map[string]attribute{
+			"ERROR_CODE": {"String", "MalformedEvent"}, "ERROR_MESSAGE": {"String", plain(why.Error())},
 		},
-	})
+	}, &struct{}{})
 	if err != nil {
 		return fmt.Errorf("send a malformed event to the dead letters: %w", err)
 	}

@@ -8,37 +8,49 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
+	"github.com/keytrail/keytrail/audit/signed"
 	"github.com/keytrail/keytrail/rotate"
 )
 
 // rotator asks the rotation function for actions, through the one door that this function has to it.
 type rotator struct {
-	client   *lambda.Client
-	function string // ARN, without an alias
+	client   *signed.Client
+	function string // name
+}
+
+// newRotator returns a rotator for a function of the configuration's account and Region.
+func newRotator(config aws.Config, arn string) rotator {
+	return rotator{signed.New(config, "lambda", func(r signed.Reply) (code, message string) {
+		var answer struct{ Message string }
+		_ = json.Unmarshal(r.Body, &answer) // a gateway answers in no JSON
+		code, _, _ = strings.Cut(r.Header.Get("X-Amzn-Errortype"), ":")
+		return code, answer.Message
+	}), nameOf(arn)}
 }
 
 // ask returns what an action came to. An action is safe to be asked for again.
+// https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 func (r rotator) ask(ctx context.Context, req rotate.ActionRequest) (*rotate.ActionResult, error) {
 	payload, err := json.Marshal(req)
 	if err != nil {
 		return nil, err
 	}
-	out, err := r.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String(r.function + ":" + rotate.ActionAlias), Payload: payload})
+	path := "/2015-03-31/functions/" + r.function + "/invocations?Qualifier=" + rotate.ActionAlias
+	out, err := r.client.Post(ctx, path, signed.JSON(), payload)
 	if err != nil {
-		return nil, fmt.Errorf("invoke %s: %w", nameOf(r.function), err)
+		return nil, fmt.Errorf("invoke %s: %w", r.function, err)
 	}
-	if out.FunctionError != nil {
+	if kind := out.Header.Get("X-Amz-Function-Error"); kind != "" {
 		var failure struct{ ErrorMessage string }
-		if json.Unmarshal(out.Payload, &failure) != nil || failure.ErrorMessage == "" {
-			failure.ErrorMessage = aws.ToString(out.FunctionError)
+		if json.Unmarshal(out.Body, &failure) != nil || failure.ErrorMessage == "" {
+			failure.ErrorMessage = kind
 		}
 		return nil, errors.New(failure.ErrorMessage)
 	}
 	result := &rotate.ActionResult{}
-	if err := json.Unmarshal(out.Payload, result); err != nil {
-		return nil, fmt.Errorf("read the answer of %s: %w", nameOf(r.function), err)
+	if err := json.Unmarshal(out.Body, result); err != nil {
+		return nil, fmt.Errorf("read the answer of %s: %w", r.function, err)
 	}
 	return result, nil
 }

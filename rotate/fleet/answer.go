@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -254,7 +253,7 @@ func decodeLine(line string, into any) error {
 	return nil
 }
 
-var socket = regexp.MustCompile(`^[][0-9A-Za-z.:%]{1,64}$`)
+var socket = lazily(`^[][0-9A-Za-z.:%]{1,64}$`)
 
 func (s summary) answer(o Order) (Answer, error) {
 	if len(s.Users) != len(o.Users) {
@@ -274,7 +273,7 @@ func (s summary) answer(o Order) (Answer, error) {
 	}
 	a.Skipped = s.Skipped
 	for _, l := range s.Listen {
-		if socket.MatchString(l) {
+		if socket().MatchString(l) {
 			a.Listen = append(a.Listen, l)
 		}
 	}

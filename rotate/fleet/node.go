@@ -4,17 +4,23 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // InstanceID names a managed node: an EC2 instance (i-) or a hybrid node (mi-).
 type InstanceID string
 
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_InstanceInformation.html
-var instanceID = regexp.MustCompile(`^(i-([0-9a-f]{8}|[0-9a-f]{17})|mi-[0-9a-f]{17})$`)
+var instanceID = lazily(`^(i-([0-9a-f]{8}|[0-9a-f]{17})|mi-[0-9a-f]{17})$`)
+
+// lazily compiles a pattern when it is first needed: a function starts sooner.
+func lazily(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+}
 
 // ParseInstanceID accepts what SSM accepts.
 func ParseInstanceID(text string) (InstanceID, error) {
-	if !instanceID.MatchString(text) {
+	if !instanceID().MatchString(text) {
 		return "", fmt.Errorf("%q is not the id of a managed node", text)
 	}
 	return InstanceID(text), nil
