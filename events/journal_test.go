@@ -1,0 +1,92 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/keytrail/keytrail/audit/evidence"
+	"github.com/keytrail/keytrail/events/alert"
+)
+
+// shelf is a store of one object, which counts what was written to it.
+type shelf struct {
+	body   []byte
+	writes int
+}
+
+func (s *shelf) Read(context.Context, string) ([]byte, string, error) {
+	if s.writes == 0 {
+		return nil, "", evidence.ErrAbsent
+	}
+	return s.body, fmt.Sprint(s.writes), nil
+}
+
+func (s *shelf) Write(_ context.Context, _ string, body []byte, tag string) (string, error) {
+	if tag != "" && tag != fmt.Sprint(s.writes) || tag == "" && s.writes > 0 {
+		return "", evidence.ErrChanged
+	}
+	s.body, s.writes = body, s.writes+1
+	return fmt.Sprint(s.writes), nil
+}
+
+// Two rotations are open, and a record that names none tells that one succeeded. Whoever takes it down waits for
+// another look: meanwhile the rotation that it tells of has ended, and the other must not be taken for it.
+func TestAnEventIsTakenDownOnceHoweverLongItWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		named, at := alert.Secret{ARN: secretARN1, Name: "fleet"}, time.Now().UTC().Truncate(time.Second)
+		j := journals{&shelf{}}
+		_, err := j.update(t.Context(), named, func(j *journal) {
+			j.Rotations = []*rotationSeen{{Version: "v1", Started: at.Add(-2 * time.Hour)}, {Version: "v2", Started: at.Add(-time.Hour)}}
+			j.Look = claim{"another", at.Add(time.Minute)}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		turn, err := j.begin(t.Context(), named, "we", Event{Kind: RotationSucceeded, At: at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if turn.version != "v2" || turn.holder != "we" || !turn.waited || time.Since(at) < time.Minute {
+			t.Errorf("after %s: version %q, holder %q, waited %t", time.Since(at), turn.version, turn.holder, turn.waited)
+		}
+		if r := turn.find("v1"); r.ended() {
+			t.Errorf("the other rotation: %+v", r)
+		}
+		if r := turn.find("v2"); !r.Succeeded.Equal(at) || len(turn.Rotations) != 2 {
+			t.Errorf("the rotation: %+v of %d", r, len(turn.Rotations))
+		}
+	})
+}
+
+func TestAJournalThatIsKnownIsChangedWithoutReadingItUnlessOthersDidSo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		named, s := alert.Secret{ARN: secretARN1, Name: "fleet"}, &shelf{}
+		j := journals{s}
+		known, err := j.update(t.Context(), named, func(j *journal) { j.Cause = "first" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.update(t.Context(), named, func(j *journal) { j.rotation("v1").Started = noon }); err != nil {
+			t.Fatal(err)
+		}
+		after, err := j.change(t.Context(), known, named, func(j *journal) { j.Cause = "second" })
+		if err != nil || after.find("v1") == nil || after.Cause != "second" || s.writes != 3 {
+			t.Errorf("%+v after %d writes, %v", after, s.writes, err)
+		}
+		if again, err := j.change(t.Context(), after, named, func(*journal) {}); err != nil || again.tag != after.tag || s.writes != 3 {
+			t.Errorf("nothing was changed: %d writes, %v", s.writes, err)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		over := errors.New("time is over")
+		cancel(over)
+		if _, err := j.change(ctx, known, named, func(j *journal) { j.Cause = "third" }); !errors.Is(err, over) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
