@@ -346,7 +346,7 @@ func TestARotationThatNoEventTellsOfIsFound(t *testing.T) {
 	t.Parallel()
 	w := watch(t, nodes(1), nil)
 	s := w.rotated("fleet")
-	end := w.deaf()
+	end := w.deaf("svc")
 	s.mustRotate()
 	end()
 	w.settle()

@@ -293,12 +293,12 @@ func (w *watched) dead() (bodies, reasons []string) {
 	}
 }
 
-// deaf keeps the rules of service events from delivering, until it is ended.
-func (w *watched) deaf() (end func()) {
+// deaf keeps a rule of the stack from delivering, until it is ended.
+func (w *watched) deaf(rule string) (end func()) {
 	w.t.Helper()
 	url := w.URL()
 	client := eventbridge.New(eventbridge.Options{BaseEndpoint: &url, Region: "us-east-1", Credentials: operator})
-	name := "keytrail-svc"
+	name := "keytrail-" + rule
 	if _, err := client.DisableRule(w.t.Context(), &eventbridge.DisableRuleInput{Name: &name}); err != nil {
 		w.t.Fatal(err)
 	}

@@ -60,6 +60,7 @@ type Options struct {
 
 	Tools   string        // path of the hosts' multi-call program
 	Trusted []string      // script bodies that run under the machine's own shell
+	Shell   []string      // that shell, as in `sh -c TEXT`; default /bin/sh
 	Hosts   []host.Spec   // those that the folder does not have already are made
 	Latency time.Duration // of each script, for hosts that name none
 
@@ -159,7 +160,7 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 		options: o,
 		url:     "http://" + listener.Addr().String(),
 		folder:  f,
-		machine: host.Machine{Tools: o.Tools, Trusted: o.Trusted, Now: o.Now},
+		machine: host.Machine{Tools: o.Tools, Trusted: o.Trusted, Shell: o.Shell, Now: o.Now},
 		hosts:   map[string]*host.Host{},
 	}
 	l.iam = iam.New(o.Account, o.Region, iam.Options{Enforcement: o.Enforce, Now: o.Now})
