@@ -158,9 +158,9 @@ END {
     if (!told && last == "\002") print "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBGsX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT+NC4v4af5uO5+tKfA+eFivOM1drMV7Oy7ZAaDe/UfU= end"
 }'
 
-# worker_text prints the program that reads and edits key files. It runs as
-# their owner and knows nothing but its arguments, so that neither the user's
-# shell and start-up files nor our environment and script take part.
+# The program that reads and edits key files. It runs as their owner and knows
+# nothing but its arguments, so that neither the user's shell and start-up files
+# nor our environment and script take part.
 #   keytrail MODE HOST ENTRIES RETIRE KEEP READER FILE...
 # MODE is read or edit. ENTRIES are the wanted keys as "FINGERPRINT LINE,...",
 # RETIRE the fingerprints that have to go; where KEEP is not -, none of them goes
@@ -169,20 +169,20 @@ END {
 # take keys from it; p if a new file must be readable; s if it has a SELinux label.
 # It prints "file N STATE" for each, the keys as ssh-keygen lists them, and
 # "end ADDED REMOVED TROUBLE NEED", where NEED says what is left to root.
-worker_text() {
-    cat <<'WORKER'
+# shellcheck disable=SC2016 # the other shell expands it
+worker='
 set -fu
 umask 077
 mode=$1 host=$2 entries=$3 retire=$4 keep=$5 reader=$6
 shift 6
-nl='
-'
-new='' old='' fresh='' added=0 removed=0 rounds=0 trouble=- need=- spoilt=' ' fault=mixed
+nl="
+"
+new="" old="" fresh="" added=0 removed=0 rounds=0 trouble=- need=- spoilt=" " fault=mixed
 
 # keys N SIGN PATH: the keys of a file into $found, or !PROBLEM. awk cannot see
 # NUL, so NUL travels as its neighbour, which no key file holds either.
 keys() {
-    found=$({ { tr '\000' '\001' <"$3" && printf '\n\002\n'; } | awk -v file="$1" -v sign="$2" "$reader" |
+    found=$({ { tr "\000" "\001" <"$3" && printf "\n\002\n"; } | awk -v file="$1" -v sign="$2" "$reader" |
         ssh-keygen -lf -; } 3>&1)
     case $found in
     *!*) found=!${found#*!} ;;
@@ -199,11 +199,11 @@ survey() {
         if [ ! -e "$at" ] && [ ! -L "$at" ]; then
             state=missing
         elif [ ! -f "$at" ]; then
-            state='type'
+            state="type"
         elif [ ! -r "$at" ]; then
             state=unreadable
         else
-            state='read'
+            state="read"
             case $file in ?+*) keys $n + "$at" ;; *) keys $n - "$at" ;; esac
             case $found in !*) state=${found#!} state=${state%%"$nl"*} found= ;; esac
         fi
@@ -213,7 +213,7 @@ survey() {
 
 # lacking WHERE: the lines of the wanted keys that do not stand there.
 lacking() {
-    lines='' count=0
+    lines="" count=0
     IFS=,
     for entry in $entries; do
         case $all in *" SHA256:${entry%% *} $1"*) continue ;; esac
@@ -315,20 +315,20 @@ remove() {
 # replace FILE...: copy, compare, rename. When somebody else put another file there
 # meanwhile nothing is done, which is no error: the caller looks again.
 replace() {
-    before='' doomed='' gone=0 sealed='' text=$add
+    before="" doomed="" gone=0 sealed="" text=$add
     [ "$add$drop" ] || return 0
     if [ -e "$path" ]; then
         ln "$path" "$old" && cp -p "$old" "$new" && before=$(cksum <"$new") || return 1
         [ -z "$drop" ] || doom || return 1
         [ "$keep" = - ] || (survey "$@" && kept) || { trouble=last; return 1; }
-        text=$(awk -v doomed="$doomed" '
-            BEGIN { for (n = split(doomed, line, " "); n; n--) drop[line[n]] }
-            !(NR in drop)' "$new" && printf '%s.' "$add") || return 1
+        text=$(awk -v doomed="$doomed" "
+            BEGIN { for (n = split(doomed, line); n; n--) drop[line[n]] }
+            !(NR in drop)" "$new" && printf "%s." "$add") || return 1
         text=${text%.}
         case $file in ???s*) chcon --reference="$old" "$new" ;; esac
         [ -w "$new" ] || { sealed=yes && chmod u+w "$new"; } || return 1
     fi
-    printf '%s' "$text" >"$new" || return 1
+    printf %s "$text" >"$new" || return 1
     dd if=/dev/null of="$new" conv=notrunc,fsync # power may fail: the old file or the new one
     if [ -z "$before" ]; then
         case $file in ??p*) chmod 644 "$new" ;; esac
@@ -385,18 +385,18 @@ label() {
     :
 }
 
-trap '[ -z "$new" ] || remove' EXIT
-trap 'exit 1' HUP INT TERM
+trap "[ ! \"\$new\" ] || remove" EXIT
+trap "exit 1" HUP INT TERM
 if [ "$mode" = edit ]; then
     for file do
         path=${file#*:}
         old=${path%/*}/.${path##*/}.keytrail-$host
-        case $file in w*) if [ -e "$old.new" ] || [ -e "$old.old" ]; then edit '' ''; fi ;; esac
+        case $file in w*) if [ -e "$old.new" ] || [ -e "$old.old" ]; then edit "" ""; fi ;; esac
     done
 fi
 while
     [ "$fresh" ] || survey "$@"
-    fresh='' rounds=$((rounds + 1))
+    fresh="" rounds=$((rounds + 1))
     [ "$mode$trouble$need" = edit-- ]
 do
     if [ $rounds -gt 20 ]; then
@@ -410,7 +410,7 @@ do
         r*) need=add ;;
         *)
             spot=$n was=$added kind=$file
-            edit "$lines" '' "$@"
+            edit "$lines" "" "$@"
             case $trouble$kind in
             write*) spoilt="$spoilt$spot " fault=write trouble=- ;;
             -?+*) [ $added = $was ] || { spoilt="$spoilt$spot " fault=race; } ;; # never twice
@@ -419,7 +419,7 @@ do
         esac
     elif stale "$@"; then
         case $file in
-        w*) edit '' drop "$@" ;;
+        w*) edit "" drop "$@" ;;
         r*) if kept; then need=drop; else trouble=last; fi ;;
         *) trouble=mixed ;;
         esac
@@ -427,9 +427,7 @@ do
         break
     fi
 done
-printf '%s%send %s %s %s %s\n' "${states#"$nl"}" "${all#"$nl"}" $added $removed $trouble $need
-WORKER
-}
+printf "%s%send %s %s %s %s\n" "${states#"$nl"}" "${all#"$nl"}" $added $removed $trouble $need'
 
 # judge turns the worker's lines into an answer about one user: what is left to
 # root, the lines added and removed so far and whether the detail is worth
@@ -692,8 +690,7 @@ client=host=192.0.2.1,addr=192.0.2.1 server=laddr=192.0.2.2,lport=22 option=-T
 # users what the login proof needs, into $listen and $host_keys.
 settings() {
     for option in $option -G; do
-        settings=$(sshd "$option" -C "user=$1,$client,$server" 2>/dev/null |
-            awk '{ $1 = tolower($1) } /^(port|listen|hostkey |use|perm|pub|auth|req|revo|trust|strict|chroot|allow|deny)/')
+        settings=$(sshd "$option" -C "user=$1,$client,$server" 2>/dev/null)
         case $settings in *pubkeyauthentication\ *) break ;; esac
     done
     case $settings in *pubkeyauthentication\ *) ;; *) return 1 ;; esac
@@ -705,13 +702,17 @@ settings() {
         case $line in
         listenaddress\ *[!][A-Za-z0-9:.%]*) ;;
         listenaddress\ *) listen=$listen',"'$value'"' ;;
-        hostkey\ *.pub) keys="$keys$nl$value" ;;
-        hostkey\ *) keys="$keys$nl$value.pub" ;;
+        hostkey\ *)
+            value=${value%.pub}.pub key=
+            [ ! -f "$value" ] || read -r key <"$value"
+            keys=$keys$key$nl
+            ;;
         esac
     done
-    # shellcheck disable=SC2086
-    keys=$(cat -- $keys </dev/null 2>/dev/null | ssh-keygen -lf - 2>/dev/null)
-    for line in $keys; do
+    for line in $(ssh-keygen -lf - 2>/dev/null <<KEYS
+$keys
+KEYS
+    ); do
         line=${line#*SHA256:}
         host_keys=$host_keys',"'${line%% *}'"'
     done
@@ -909,7 +910,8 @@ say() {
     summaries=$summaries',"added":0,"removed":0,"foreign":0,"forged":0,"ways":""}'
 }
 
-# as UID ARGUMENT...: the worker, with the rights of root or of $user.
+# as UID ARGUMENT...: the worker, with the rights of root or of $user, in the place
+# of the subshell that calls it.
 as() {
     who=$1
     shift
@@ -922,7 +924,7 @@ as() {
         set -- su -s /bin/sh -c "$worker" -- "$user" "$@"
     fi
     # shellcheck disable=SC2086
-    $limit env -i PATH="$PATH" LC_ALL=C HOME="$home" "$@" </dev/null 2>/dev/null 8<&- 9<&-
+    exec $limit env -i PATH="$PATH" LC_ALL=C HOME="$home" "$@" </dev/null 2>/dev/null 8<&- 9<&-
 }
 
 # serve: everything about $user.
@@ -972,7 +974,7 @@ serve() {
 # a file seems to be: in the last user's place, or the usual one.
 other() {
     user=${accounts%%:*}
-    [ "$user" ] || return 1
+    case $user in '' | [!A-Za-z_]* | *[!A-Za-z0-9_.-]* | ?????????????????????????????????*) return 1 ;; esac
     case "$met " in *" $user "*) return 0 ;; esac
     met="$met $user" files="$pattern .ssh/authorized_keys" seems=
     entry '*'
@@ -1000,7 +1002,10 @@ entries='' prints='' sizes='' lines=
 IFS=,
 for line in ${SSM_Install#-}; do lines=$lines$line$nl; done
 IFS=$nl
-for line in $(printf %s "$lines" | ssh-keygen -lf - 2>/dev/null); do
+for line in $(ssh-keygen -lf - 2>/dev/null <<KEYS
+$lines
+KEYS
+); do
     print=${line#*SHA256:}
     print=${print%% *}
     prints="$prints $print" sizes="$sizes $print:${line%% *}"
@@ -1012,7 +1017,7 @@ unset IFS
 
 # shellcheck disable=SC2086
 accounts=$(getent passwd 0 $SSM_Users 2>/dev/null) shadow=$(getent shadow $SSM_Users 2>/dev/null)
-worker=$(worker_text) runuser='' limit='' now=$(date +%s)
+runuser='' limit='' now=$(date +%s)
 today=$((now / 86400))
 ! command -v runuser >/dev/null || runuser=yes
 # A user may stop his own processes: that must not keep the others waiting.
@@ -1032,7 +1037,8 @@ hold() {
 # time, and none that is older than the last; that is written before any edit.
 remember() {
     hold 9
-    [ "$(date +%s)" -le "$SSM_Expires" ] || answer expired
+    [ $tries = 0 ] || now=$(date +%s)
+    [ "$now" -le "$SSM_Expires" ] || answer expired
     last=0
     [ ! -e "$state/generation" ] || read -r last <"$state/generation" || answer state
     case $last in '' | *[!0-9]*) answer state ;; esac
@@ -1045,7 +1051,7 @@ if [ "$SSM_Action" = apply ]; then
     entry "${accounts%%"$nl"*}" || answer state # what getent says of 0, whoever else has that number
     [ "$uid" = 0 ] || answer state
     state=$home/.keytrail/$SSM_Scope
-    mkdir -p "$state" || answer state
+    [ -d "$state" ] || mkdir -p "$state" || answer state
     [ -r "$state" ] || answer state
     exec 9<"$state"
     remember
@@ -1054,15 +1060,14 @@ if [ "$SSM_Action" = apply ]; then
 fi
 for user in $SSM_Users; do serve; done
 if [ "$SSM_Action" = inspect ] && [ "$retire" ]; then
-    met=" $SSM_Users" pattern=${files-}
-    list=$({ $limit getent passwd || echo :; } 2>/dev/null | awk '
-        NR > 500 || index($0, ":") > 33 || !/^[A-Za-z_][A-Za-z0-9_.-]*:/ { $0 = ":" } # left out
-        { print }
-        NR > 500 { exit }')
+    met=" $SSM_Users" pattern=${files-} left=500
+    list=$({ $limit getent passwd || echo :; } 2>/dev/null)
     IFS=$nl
     for accounts in $list; do
         unset IFS
-        other || skipped=$((skipped + 1))
+        left=$((left - 1))
+        if [ $left -lt 0 ] || ! other; then skipped=$((skipped + 1)); fi
+        [ $left -ge 0 ] || break
     done
     unset IFS
 fi
