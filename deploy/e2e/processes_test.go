@@ -27,8 +27,8 @@ type processes struct {
 var running = &processes{texts: map[string]map[string]string{}, marks: map[string]string{}}
 
 // lookAgain is how often processes are looked at: a host's script, the shortest of what counts, takes
-// a few of these.
-const lookAgain = 50 * time.Millisecond
+// more than one of these.
+const lookAgain = 100 * time.Millisecond
 
 // follow has the processes of a lab looked at until stop is called.
 func (p *processes) follow(folder, url string) (stop func()) {
