@@ -115,13 +115,14 @@ func (j *journal) rotation(version string) *rotationSeen {
 }
 
 // about returns the version that an event tells of. Not every record names one: how a rotation ended is then
-// told of the newest that began before and is not known to have ended, or of "" where there is none.
+// told of the newest that started before and is not known to have ended, or of "" where there is none.
 func (j *journal) about(e Event) string {
 	if e.Version != "" {
 		return e.Version
 	}
 	for _, r := range slices.Backward(j.Rotations) {
-		if r.ByHand.IsZero() && !r.begun().After(e.At) && (!r.ended() || r.Abandoned.Equal(e.At) || r.Failed.Equal(e.At)) {
+		// A value that somebody put may have moved AWSCURRENT before it is known who put it: it never started.
+		if !r.Started.IsZero() && !r.Started.After(e.At) && (!r.ended() || r.Abandoned.Equal(e.At) || r.Failed.Equal(e.At)) {
 			return r.Version
 		}
 	}
@@ -272,20 +273,28 @@ type turn struct {
 	kept
 	version string // that the event tells of
 	holder  string // of the claim; "" when another look answers the event
-	waited  bool   // for another look
+	waited  bool   // time has passed
 }
+
+// startPatience is how long the end of a rotation that names no version waits for the event of its start, which
+// may come later. After that it is the end of an unknown one.
+const startPatience = 5 * time.Second
 
 // begin takes an event down, claims the next look at its secret for a holder, and waits while another has it.
 // There is no claim when that other look answers the event.
 func (s journals) begin(ctx context.Context, secret alert.Secret, holder string, e Event) (turn, error) {
-	t, pause := turn{version: e.Version}, 100*time.Millisecond
-	for ; ; t.waited = true {
-		var shared, busy bool
+	t, pause, noted := turn{version: e.Version}, 100*time.Millisecond, false
+	for patience := time.Now().Add(startPatience); ; t.waited = true {
+		var early, shared, busy bool
 		var err error
 		t.kept, err = s.update(ctx, secret, func(j *journal) {
-			if !t.waited { // once it is taken down, about would find another
+			shared, busy = false, false
+			if !noted { // once it is taken down, about would find another
 				if ends(e.Kind) {
 					t.version = j.about(e)
+				}
+				if early = t.version == "" && ends(e.Kind) && time.Now().Before(patience); early {
+					return
 				}
 				j.note(e)
 			}
@@ -296,12 +305,13 @@ func (s journals) begin(ctx context.Context, secret alert.Secret, holder string,
 				j.Look = claim{holder, now.Add(claimTime)}
 			}
 		})
+		noted = !early
 		switch {
 		case err != nil:
 			return turn{}, err
 		case shared:
 			return t, nil
-		case !busy:
+		case !busy && !early:
 			t.holder = holder
 			return t, nil
 		}

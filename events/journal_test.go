@@ -63,6 +63,46 @@ func TestAnEventIsTakenDownOnceHoweverLongItWaits(t *testing.T) {
 	})
 }
 
+// Somebody puts a value while a rotation runs, and the record of the abandoned rotation names none. It overtakes
+// both the rotation's start and the call that says who put the value; that AWSCURRENT moved is known already.
+func TestTheEndOfARotationWaitsForItsStart(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		starts time.Duration // how long the start is under way; 0: for ever
+		want   string
+	}{
+		"which comes":       {2 * time.Second, "v2"},
+		"which never comes": {0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				named, at := alert.Secret{ARN: secretARN1, Name: "fleet"}, time.Now().UTC()
+				j := journals{&shelf{}}
+				note := func(e Event) {
+					if _, err := j.update(t.Context(), named, func(j *journal) { j.note(e) }); err != nil {
+						t.Error(err)
+					}
+				}
+				note(Event{Kind: LabelUpdated, Version: "v3", At: at})
+				if row.starts > 0 {
+					time.AfterFunc(row.starts, func() { note(Event{Kind: RotationStarted, Version: "v2", At: at}) })
+				}
+				turn, err := j.begin(t.Context(), named, "we", Event{Kind: RotationAbandoned, At: at})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if r := turn.find(row.want); turn.version != row.want || r == nil || !r.Abandoned.Equal(at) || turn.holder != "we" {
+					t.Errorf("version %q, holder %q, %+v", turn.version, turn.holder, r)
+				}
+				if r := turn.find("v3"); !r.Abandoned.IsZero() {
+					t.Errorf("the value that was put: %+v", r)
+				}
+			})
+		})
+	}
+}
+
 func TestAJournalThatIsKnownIsChangedWithoutReadingItUnlessOthersDidSo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
