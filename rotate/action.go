@@ -276,7 +276,11 @@ func (r *Rotator) reconcileByRegister(ctx context.Context, req ActionRequest, su
 	d := trust.Decide(q)
 	result.Version, result.Unregistered, result.LockedOut = d.Current, d.Unregistered, d.LockedOut
 	result.Live, result.Pending, result.Retired = wanted.Prints(d.Live), wanted.Prints(d.Pending), wanted.Prints(d.Retired)
-	return r.settle(ctx, subj, &k, q, action, nodes, req.Hosts)
+	out, err := r.settle(ctx, subj, &k, q, action, nodes, req.Hosts)
+	if !req.DryRun {
+		r.bundle(ctx, k)
+	}
+	return out, err
 }
 
 // news returns the facts that a request tells, or that an interrupted finishSecret left out.

@@ -88,6 +88,17 @@ func (r *Rotator) note(ctx context.Context, k *wanted.Knowledge, f register.Fact
 	return nil
 }
 
+// bundle has the register copy the secret's facts into one object. Where that cannot be done, later invocations
+// take more calls, and nothing else is lost.
+func (r *Rotator) bundle(ctx context.Context, k wanted.Knowledge) {
+	const most = 10 * time.Second // what hosts answered is not kept waiting
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	if err := r.register.Bundle(ctx, k.History); err != nil {
+		r.log.WarnContext(ctx, "register not bundled", "secretArn", k.Subject.ARN, "error", err.Error())
+	}
+}
+
 // noteInstalled records where a job's key may be from now on, before it is sent there.
 func (r *Rotator) noteInstalled(ctx context.Context, k *wanted.Knowledge, j wanted.Job) error {
 	known := map[register.Place]bool{}

@@ -257,6 +257,7 @@ func (r *Rotator) finishByRegister(ctx context.Context, rot rotation, key *sshke
 		return err
 	}
 	out, err := r.settle(ctx, rot.subject, &k, q, fleet.Apply, nodes, nil)
+	r.bundle(ctx, k)
 	result.hosts, result.strays = out.fleet, out.strays
 	return r.accept(ctx, out.fleet, err)
 }

@@ -228,7 +228,7 @@ func TestTheGuidesPolicyIsTheTemplates(t *testing.T) {
 		}
 	}
 	stack := statements(t, inline)
-	for _, sid := range []string{"Register", "Leases", "Lists"} {
+	for _, sid := range []string{"Register", "LeasesAndBundles", "Lists"} {
 		if stack[sid] == nil || guide[sid] != nil {
 			t.Errorf("%s: the stack alone has it, it was said", sid)
 		}

@@ -215,7 +215,7 @@ func TestOneCommand(t *testing.T) {
 	}
 
 	m.undeploy(s, key)
-	m.noneDenied("s3:ListBucket") // of a lease that nobody took yet
+	m.noneDenied("s3:ListBucket") // of a lease or a bundle that nobody wrote yet
 }
 
 // runsWhatWasPacked sees that the functions are the programs in the zips, unpacked by the lab.

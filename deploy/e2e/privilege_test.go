@@ -65,7 +65,8 @@ func TestTheTemplateGivesEveryRightThatIsNeededAndNoOther(t *testing.T) {
 	w := watch(t, specs, []string{"KmsKey=create", "FirstSecret=fleet", "Readers=arn:aws:iam::111122223333:root"})
 	arn, _ := w.stack.Resource("Secret")
 	s := secret{w.world, "fleet", arn, keytrail}
-	first := s.key(current) // the stack rotates at once
+	first := s.key(current)   // the stack rotates at once
+	w.Lambda().Kill(keytrail) // the next has read no fact yet
 	s.mustRotate()
 	for _, req := range []rotate.ActionRequest{
 		{Action: rotate.Reconcile, DryRun: true}, {Action: rotate.Reconcile}, {Action: rotate.Adopt},
@@ -87,12 +88,12 @@ func TestTheTemplateGivesEveryRightThatIsNeededAndNoOther(t *testing.T) {
 	if bodies, _ := w.dead(); len(bodies) != 1 {
 		t.Errorf("%d dead letters", len(bodies))
 	}
-	w.noneDenied("s3:ListBucket") // which S3 asks for to say that a lease, which nobody took yet, is missing
+	w.noneDenied("s3:ListBucket") // which S3 asks for to say that a lease or a bundle, which nobody wrote yet, is missing
 
 	// Nobody but the functions writes what they keep.
 	name := bucket
 	for key, statement := range map[string]string{
-		"register/planted.json": "RegisterWrittenByRotateAlone", "alerts/planted.json": "AlertsWrittenByEventsAlone", "watch/planted.json": "AlertsWrittenByEventsAlone",
+		"register/planted.json": "RegisterWrittenByRotateAlone", "bundle/planted.jsonl": "RegisterWrittenByRotateAlone", "alerts/planted.json": "AlertsWrittenByEventsAlone", "watch/planted.json": "AlertsWrittenByEventsAlone",
 	} {
 		if _, err := w.objects().PutObject(t.Context(), &s3.PutObjectInput{Bucket: &name, Key: &key, Body: strings.NewReader("{}")}); says(err, "AccessDenied") != nil {
 			t.Errorf("the operator writes %s: %v", key, err)
@@ -151,6 +152,7 @@ func (w *world) deniedToTheAuditor(st *cloudformation.Stack) {
 		{"the rotation function by its own name", "lambda:InvokeFunction", "arn:aws:lambda" + region + "function:" + keytrail, nil},
 		{"a fact of the register", "s3:PutObject", "arn:aws:s3:::" + bucket + "/register/x.json", nil},
 		{"a lease", "s3:PutObject", "arn:aws:s3:::" + bucket + "/lease/x.json", nil},
+		{"a bundle of facts", "s3:PutObject", "arn:aws:s3:::" + bucket + "/bundle/x.jsonl", nil},
 		{"a version of what it keeps, deleted", "s3:DeleteObject", "arn:aws:s3:::" + bucket + "/alerts/x.json", nil},
 		{"another topic", "sns:Publish", "arn:aws:sns" + region + "other", nil},
 		{"another queue", "sqs:SendMessage", "arn:aws:sqs" + region + "other", nil},

@@ -54,11 +54,10 @@ func (w *watched) check(s secret) (calls []wire.Call, took time.Duration) {
 }
 
 // TestAPICallsOfACheckStayWithinTheLimit looks at clean fleets of one batch and of two, with a function that
-// has just started and reads what the register says of the secret, a call for each fact, and with one that
-// has read it before.
+// has just started and reads what the register says of the secret, and with one that has read it before.
 func TestAPICallsOfACheckStayWithinTheLimit(t *testing.T) {
 	t.Parallel()
-	for _, row := range []struct{ hosts, rotations int }{{10, 2}, {51, 1}} {
+	for _, row := range []struct{ hosts, rotations int }{{10, 8}, {51, 1}} {
 		t.Run(fmt.Sprintf("%d hosts", row.hosts), func(t *testing.T) {
 			t.Parallel()
 			w := watch(t, nodes(row.hosts), nil, quick(t))

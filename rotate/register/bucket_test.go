@@ -1,6 +1,7 @@
 package register
 
 import (
+	"crypto/md5"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -30,6 +31,7 @@ type fakeS3 struct {
 	objects map[string]string
 	calls   []*http.Request
 	pageLen int
+	opaque  bool // its ETags are no MD5, as under SSE-KMS
 
 	// answer, if set, may answer a request in place of the bucket, with a status and a code.
 	answer func(r *http.Request, key string) (status int, code string)
@@ -52,9 +54,12 @@ func newFakeS3(t *testing.T) *fakeS3 {
 	return f
 }
 
-func etag(body string) string {
-	sum := sha256.Sum256([]byte(body))
-	return `"` + hex.EncodeToString(sum[:16]) + `"`
+func (f *fakeS3) etag(body string) string {
+	sum := md5.Sum([]byte(body))
+	if f.opaque {
+		sum = md5.Sum(sum[:])
+	}
+	return `"` + hex.EncodeToString(sum[:]) + `"`
 }
 
 func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -83,7 +88,7 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			refuse(w, 404, "NoSuchKey")
 			return
 		}
-		w.Header().Set("ETag", etag(object))
+		w.Header().Set("ETag", f.etag(object))
 		_, _ = io.WriteString(w, object)
 	default:
 		refuse(w, 405, "MethodNotAllowed")
@@ -99,7 +104,7 @@ func (f *fakeS3) put(w http.ResponseWriter, r *http.Request, key, body string) {
 	object, exists := f.objects[key]
 	match := r.Header.Get("If-Match")
 	switch {
-	case r.Header.Get("If-None-Match") == "*" && exists, match != "" && exists && match != etag(object):
+	case r.Header.Get("If-None-Match") == "*" && exists, match != "" && exists && match != f.etag(object):
 		refuse(w, 412, "PreconditionFailed")
 		return
 	case match != "" && !exists:
@@ -111,7 +116,7 @@ func (f *fakeS3) put(w http.ResponseWriter, r *http.Request, key, body string) {
 		refuse(w, 500, "InternalError")
 		return
 	}
-	w.Header().Set("ETag", etag(body))
+	w.Header().Set("ETag", f.etag(body))
 }
 
 func (f *fakeS3) list(w http.ResponseWriter, r *http.Request) {
@@ -134,7 +139,7 @@ func (f *fakeS3) list(w http.ResponseWriter, r *http.Request) {
 			page.IsTruncated, page.NextContinuationToken = true, page.Contents[f.pageLen-1].Key
 			break
 		}
-		page.Contents = append(page.Contents, content{key, etag(f.objects[key])})
+		page.Contents = append(page.Contents, content{key, f.etag(f.objects[key])})
 	}
 	w.Header().Set("Content-Type", "application/xml")
 	_ = xml.NewEncoder(w).Encode(page)

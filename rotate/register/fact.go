@@ -1,6 +1,7 @@
 // Package register keeps the public halves of all versions of all secrets, and what became of them: one
 // S3 object for each fact, written once and never changed. It also keeps the lease that makes one
-// writer of many, since that is one more conditional object in the same bucket.
+// writer of many, since that is one more conditional object in the same bucket, and copies of the facts that
+// spare calls.
 //
 // No secret is in it, and nothing that looks like a private key gets in. What the facts mean for trust
 // is decided in rotate/trust.

@@ -177,7 +177,7 @@ func leaseKey(arn string) string { return leaseFolder + pathOf(arn) + ".json" }
 // current reads the lease that stands. errAbsent when the secret never had one.
 func (l *Leases) current(ctx context.Context, arn string) (Lease, error) {
 	key := leaseKey(arn)
-	body, tag, err := l.bucket.read(ctx, key)
+	body, tag, err := l.bucket.read(ctx, key, maxObject)
 	if err != nil {
 		return Lease{}, err
 	}

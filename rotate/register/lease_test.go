@@ -43,7 +43,7 @@ func TestALeaseOnTheWire(t *testing.T) {
 	if r := f.calls[1]; r.Header.Get("If-None-Match") != "*" || r.Header.Get("If-Match") != "" {
 		t.Errorf("the first lease was written with %v", r.Header)
 	}
-	tag := etag(f.objects[leaseA])
+	tag := f.etag(f.objects[leaseA])
 	if _, err := l.Renew(t.Context(), lease, noon.Add(time.Second), time.Minute); err != nil {
 		t.Fatal(err)
 	}

@@ -147,6 +147,7 @@ func (o object) fact() (Fact, error) {
 const (
 	registerFolder = "register/"
 	leaseFolder    = "lease/"
+	bundleFolder   = "bundle/"
 )
 
 // keyOf returns the object key of a fact:

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -33,12 +32,12 @@ func (e *ObjectError) Unwrap() error { return e.Err }
 type Register struct {
 	bucket    bucket
 	retention Retention
-	seen      seen
+	seen      *seen
 }
 
 // New returns the register of a bucket. Facts are written under the given retention.
 func New(client objects, bucketName string, retention Retention) *Register {
-	return &Register{bucket: bucket{client, bucketName}, retention: retention, seen: seen{facts: map[listed]Fact{}}}
+	return &Register{bucket: bucket{client, bucketName}, retention: retention, seen: newSeen()}
 }
 
 // Write records a fact and returns the one that stands. It may be called again with the same fact
@@ -54,15 +53,17 @@ func (r *Register) Write(ctx context.Context, f Fact) (Fact, error) {
 	const tries = 3
 	var err error
 	for range tries {
-		_, err = r.bucket.create(ctx, key, encode(f), r.retention, f.At)
+		var tag string
+		tag, err = r.bucket.create(ctx, key, encode(f), r.retention, f.At)
 		if err == nil {
+			r.seen.put(listed{key, tag}, f, false)
 			return f, nil
 		}
 		if !errors.Is(err, errPrecondition) {
 			return Fact{}, fmt.Errorf("record %s: %w", f, err)
 		}
 		var standing Fact
-		standing, _, err = r.fetch(ctx, key)
+		standing, err = r.fetch(ctx, key)
 		if errors.Is(err, errAbsent) {
 			continue
 		}
@@ -131,6 +132,7 @@ func (r *Register) histories(ctx context.Context, list []listed, listErr error) 
 
 // facts reads objects, those that it can.
 func (r *Register) facts(ctx context.Context, list []listed) ([]Fact, []error) {
+	r.unbundle(ctx, list)
 	facts := make([]Fact, len(list))
 	errs := make([]error, len(list))
 	// S3 serves thousands a second for one prefix; this only bounds connections and memory.
@@ -139,7 +141,10 @@ func (r *Register) facts(ctx context.Context, list []listed) ([]Fact, []error) {
 	group.SetLimit(parallel)
 	for i, o := range list {
 		group.Go(func() error {
-			facts[i], errs[i] = r.seen.get(o, func() (Fact, string, error) { return r.fetch(ctx, o.key) })
+			var ok bool
+			if facts[i], ok = r.seen.recall(o); !ok {
+				facts[i], errs[i] = r.fetch(ctx, o.key)
+			}
 			return nil
 		})
 	}
@@ -193,44 +198,17 @@ func (r *Register) missing(all []History) []error {
 	return errs
 }
 
-// fetch reads and decodes one object.
-func (r *Register) fetch(ctx context.Context, key string) (Fact, string, error) {
-	body, tag, err := r.bucket.read(ctx, key)
+// fetch reads, decodes and remembers one object.
+func (r *Register) fetch(ctx context.Context, key string) (Fact, error) {
+	body, tag, err := r.bucket.read(ctx, key, maxObject)
 	if err != nil {
-		return Fact{}, "", &ObjectError{r.bucket.name, key, err}
+		return Fact{}, &ObjectError{r.bucket.name, key, err}
 	}
 	f, err := decode(key, body)
 	if err != nil {
-		return Fact{}, "", &ObjectError{r.bucket.name, key, err}
+		return Fact{}, &ObjectError{r.bucket.name, key, err}
 	}
-	return f, tag, nil
-}
-
-// seen remembers facts by key and tag. A fact never changes, so a warm function reads only those that
-// it has not read before; an object that was changed has another tag.
-type seen struct {
-	mu    sync.Mutex
-	facts map[listed]Fact
-}
-
-func (s *seen) get(o listed, fetch func() (Fact, string, error)) (Fact, error) {
-	// A fact takes about a kilobyte, so all of them stay well below the function's memory.
-	const most = 8192
-	s.mu.Lock()
-	f, ok := s.facts[o]
-	s.mu.Unlock()
-	if ok {
-		return f, nil
-	}
-	f, tag, err := fetch()
-	if err != nil {
-		return Fact{}, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.facts) < most && tag != "" {
-		s.facts[listed{o.key, tag}] = f
-	}
+	r.seen.put(listed{key, tag}, f, false)
 	return f, nil
 }
 

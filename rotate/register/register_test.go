@@ -378,6 +378,10 @@ func TestAFactIsReadFromS3Once(t *testing.T) {
 	f := newFakeS3(t)
 	r := New(f, bucketName, Retention{})
 	write(t, r, created(t, secretA, v1, lineA), created(t, secretA, v2, lineB))
+	if _, err := r.Read(t.Context(), secretA); err != nil || f.count("GET") != 0 {
+		t.Errorf("%d reads of what was written here: %v", f.count("GET"), err)
+	}
+	r = New(f, bucketName, Retention{})
 	var before History
 	for range 3 {
 		h, err := r.Read(t.Context(), secretA)

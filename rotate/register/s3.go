@@ -139,14 +139,15 @@ func (b bucket) put(ctx context.Context, in *s3.PutObjectInput, body []byte) (st
 // maxObject is more than the largest fact.
 const maxObject = 1 << 20
 
-// read returns an object and its tag.
-func (b bucket) read(ctx context.Context, key string) (body []byte, tag string, err error) {
+// read returns an object and its tag. Of one that has more bytes than that it returns one byte more, and no
+// more.
+func (b bucket) read(ctx context.Context, key string, most int64) (body []byte, tag string, err error) {
 	out, err := b.objects.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.name, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
 	if err != nil {
 		return nil, "", b.explain("read", key, err)
 	}
 	defer func() { _ = out.Body.Close() }() // a body that was read has nothing more to say
-	body, err = io.ReadAll(io.LimitReader(out.Body, maxObject+1))
+	body, err = io.ReadAll(io.LimitReader(out.Body, most+1))
 	if err != nil {
 		return nil, "", b.explain("read", key, err)
 	}
