@@ -10,10 +10,10 @@ export GOFLAGS
 FUNCTION = CGO_ENABLED=0 $(GO) build -tags lambda.norpc -ldflags '-s -w -buildid='
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test lint bench build package release deploy undeploy clean
+.PHONY: help demo lab test conformance lint bench build package release deploy undeploy clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build ## rotate and watch the keys of fifteen hosts on this machine, and check every claim
 	@$(BUILD)/demo --tools $(BUILD)/hosttools --function $(BUILD)/rotate --events $(BUILD)/events --script $(SCRIPT)
@@ -21,8 +21,14 @@ demo: build ## rotate and watch the keys of fifteen hosts on this machine, and c
 lab: build ## keep an AWS-compatible lab running here; LABFLAGS=--help explains its flags
 	@$(BUILD)/lab --tools $(BUILD)/hosttools --trust $(SCRIPT) $(LABFLAGS)
 
-test: ## run all tests
-	$(GO) test -p 1 -timeout 40m ./...
+test: ## run the tests
+	$(GO) test -short -p 1 -timeout 20m ./...
+
+# What is long: every row on real accounts under a real sshd and three shells, which needs Linux and root, and
+# every call and command interrupted.
+conformance: ## run the tests that are too long for make test
+	$(GO) test -p 1 -timeout 30m -skip TestConformance/./lab ./rotate/fleet ./deploy/e2e/conformance
+	$(GO) test -timeout 30m -run 'EveryCall|EveryCommand|AnyCall|WhateverCall' ./deploy/e2e
 
 lint: ## gofmt, vet, staticcheck, and shellcheck where it is installed
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }

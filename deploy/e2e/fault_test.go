@@ -66,7 +66,7 @@ func afterPromotion(action string) func(wire.Request) bool {
 // could log in still can, with the key that is AWSCURRENT; and once the right is granted, the same
 // rotation goes through.
 func TestDenialAtAnyCall(t *testing.T) {
-	t.Parallel()
+	long(t)
 	old := newKey(t, "made by hand")
 	w := newWorld(t, nodes(1, old.line))
 	w.run(keytrail)

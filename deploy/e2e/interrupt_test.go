@@ -153,7 +153,7 @@ func (k *killer) was(points ...string) {
 
 // TestARotationKilledAtEveryCall kills the function at every call, and has the rotation retried.
 func TestARotationKilledAtEveryCall(t *testing.T) {
-	t.Parallel()
+	long(t)
 	old := newKey(t, "made by hand")
 	for name, row := range map[string]struct {
 		hosts []host.Spec
@@ -192,7 +192,7 @@ func TestARotationKilledAtEveryCall(t *testing.T) {
 // TestAnActionKilledAtEveryCall kills the function at every call of an action, which Lambda then repeats
 // with the same request id.
 func TestAnActionKilledAtEveryCall(t *testing.T) {
-	t.Parallel()
+	long(t)
 	for _, action := range []rotate.Action{rotate.Reconcile, rotate.Revoke} {
 		t.Run(string(action), func(t *testing.T) {
 			t.Parallel()
@@ -266,7 +266,7 @@ func (k *killer) repeat(req rotate.ActionRequest) (attempts int) {
 
 // TestARotationThatLosesTheReplyToEveryCall drops the reply to each call once; the SDK makes it again.
 func TestARotationThatLosesTheReplyToEveryCall(t *testing.T) {
-	t.Parallel()
+	long(t)
 	old := newKey(t, "made by hand")
 	w := newWorld(t, mixedFleet(t, old))
 	w.keep()

@@ -68,3 +68,13 @@ func build(program, source string, env ...string) error {
 	}
 	return nil
 }
+
+// long marks a test that tries every point at which something may fail. `make test` leaves it to
+// `make conformance`.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("make conformance runs it")
+	}
+	t.Parallel()
+}

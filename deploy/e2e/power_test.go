@@ -73,7 +73,7 @@ func (b *breaker) look(h *host.Host, s host.Step) bool {
 // TestARotationWhoseHostsLosePowerAtEveryCommand interrupts the host script at every command by which
 // it changes a file.
 func TestARotationWhoseHostsLosePowerAtEveryCommand(t *testing.T) {
-	t.Parallel()
+	long(t)
 	old := newKey(t, "made by hand")
 	for name, row := range map[string]struct {
 		hosts []host.Spec

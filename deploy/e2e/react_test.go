@@ -575,7 +575,7 @@ func TestAnEventFromTheFutureMakesNothingLookOld(t *testing.T) {
 // TestWhateverCallFailsTheAlertArrivesOrTheEventIsKept has each call of the events function fail, once and
 // for good, and its process die around it.
 func TestWhateverCallFailsTheAlertArrivesOrTheEventIsKept(t *testing.T) {
-	t.Parallel()
+	long(t)
 	w := watch(t, nodes(1), []string{"Heal=off"})
 	s := w.rotated("fleet")
 	line, h := s.key(current).line, w.Hosts()[0]

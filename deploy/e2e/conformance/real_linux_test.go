@@ -77,6 +77,10 @@ func newRealSystem(t *testing.T, shell string, keys *keyring) *system {
 		must(t, os.WriteFile("/run"+file, nil, 0o600))
 		must(t, syscall.Mount("/run"+file, file, "", syscall.MS_BIND, ""))
 	}
+	if _, err := os.Stat("/etc/update-motd.d"); err == nil {
+		// What Debian prints to people after a login: programs that take longer than all the rest of it.
+		must(t, syscall.Mount("tmpfs", "/etc/update-motd.d", "tmpfs", syscall.MS_RDONLY, ""))
+	}
 	must(t, os.Symlink(shell, "/run/bin/sh"))
 	listener, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	must(t, err)
