@@ -30,8 +30,9 @@ const (
 	// maxOutput bounds what is kept of each stream; SSM shows 24,000 bytes.
 	maxOutput = 1 << 20
 	// pipeGrace is how long a stream may stay open after its script ended,
-	// when a process that it left behind still holds it.
-	pipeGrace = 2 * time.Second
+	// when a process that it left behind still holds it. What was written is lost
+	// if this machine stands still for longer, so it is long.
+	pipeGrace = 10 * time.Second
 	// killedStatus is the exit code of a script that the agent killed.
 	killedStatus = 128 + int(syscall.SIGKILL)
 )
