@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,11 +15,14 @@ import (
 
 // shelf is a store of one object, which counts what was written to it.
 type shelf struct {
+	mu     sync.Mutex
 	body   []byte
 	writes int
 }
 
 func (s *shelf) Read(context.Context, string) ([]byte, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.writes == 0 {
 		return nil, "", evidence.ErrAbsent
 	}
@@ -26,6 +30,8 @@ func (s *shelf) Read(context.Context, string) ([]byte, string, error) {
 }
 
 func (s *shelf) Write(_ context.Context, _ string, body []byte, tag string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if tag != "" && tag != fmt.Sprint(s.writes) || tag == "" && s.writes > 0 {
 		return "", evidence.ErrChanged
 	}
