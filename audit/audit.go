@@ -115,6 +115,21 @@ func (a *Auditor) VerifyGone(ctx context.Context, arn string) (Verdict, error) {
 	return v, nil
 }
 
+// InTheWay returns what stood in the way of a rotation of a secret on hosts when it sent them its keys between two
+// times: one place for each account that could not follow the newest order, and one without a user where a whole
+// host gave no answer. An inspection does not see all of that: a full disk is met by those who write.
+func (a *Auditor) InTheWay(ctx context.Context, secretARN string, from, to time.Time) ([]Place, error) {
+	told, err := a.fleet.Trouble(ctx, fleet.Scope(secretARN), from, to)
+	if err != nil {
+		return nil, err
+	}
+	var all []Place
+	for _, o := range told {
+		all = append(all, Place{Host: o.Host, User: o.User, State: o.State, Reason: o.Reason, CommandID: o.CommandID})
+	}
+	return all, nil
+}
+
 // verdictOf is what can be said before any host is asked.
 func verdictOf(k wanted.Knowledge, d trust.Decision) Verdict {
 	v := Verdict{SecretARN: k.Subject.ARN, SecretName: k.Subject.Name, At: k.At, Version: d.Current, Unregistered: d.Unregistered}

@@ -49,6 +49,8 @@ type rotationSeen struct {
 	Function string `json:"function,omitempty"`
 	Message  string `json:"message,omitempty"`
 	EventID  string `json:"eventId,omitempty"`
+	// InTheWay is what hosts answered to it, once SSM was asked.
+	InTheWay []alert.Place `json:"inTheWay,omitempty"`
 }
 
 // change is one call.
@@ -162,6 +164,9 @@ func (j *journal) note(e Event) {
 	case RotationFailed:
 		at = &r.Failed
 		if !e.At.Before(r.Failed) {
+			if e.ID != r.EventID {
+				r.InTheWay = nil
+			}
 			r.Step, r.Function, r.Message, r.EventID = e.Step, e.Function, e.Message, e.ID
 		}
 	}

@@ -90,11 +90,17 @@ func (k *visit) leave(ctx context.Context, t turn, told bool) error {
 		for _, m := range missed {
 			j.rotation(m.Version).Missed = k.known.now
 		}
+		if r := j.find(k.event.Version); r != nil && r.EventID == k.event.ID {
+			r.InTheWay = k.known.journal.find(k.event.Version).InTheWay
+		}
 	})
 	return err
 }
 
 func (k *visit) run(ctx context.Context) error {
+	if err := k.inTheWay(ctx); err != nil {
+		return err
+	}
 	if err := k.abandon(ctx); err != nil {
 		return err
 	}
@@ -124,6 +130,33 @@ func (k *visit) run(ctx context.Context) error {
 	}
 	return k.heal(ctx, heal)
 }
+
+// inTheWay asks SSM what hosts answered to a rotation that failed, before anything else is asked of them. Where
+// that cannot be known, the hosts are named by what they show now.
+func (k *visit) inTheWay(ctx context.Context) error {
+	r := k.known.journal.find(k.event.Version)
+	if k.event.Kind != RotationFailed || r == nil || !r.failed() || r.EventID != k.event.ID {
+		return nil
+	}
+	from := r.Started
+	if from.IsZero() {
+		from = r.Failed.Add(-k.known.longest())
+	}
+	// Times of events are cut to the second, and both ends of the filter are exclusive.
+	places, err := k.auditor.InTheWay(ctx, k.named.ARN, from.Add(-time.Second), r.Failed.Add(2*time.Second))
+	if err != nil {
+		k.log.WarnContext(ctx, "hosts in the way not known", "secretArn", k.named.ARN, "version", r.Version, "error", err.Error())
+		return ctx.Err()
+	}
+	r.InTheWay = nil
+	for _, p := range places[:min(len(places), maxInTheWay)] {
+		r.InTheWay = append(r.InTheWay, place(p, nil))
+	}
+	return nil
+}
+
+// maxInTheWay bounds what a journal keeps of one rotation: a mail shows fewer.
+const maxInTheWay = 100
 
 // abandon has rotate retire the key of a rotation that failed: it may be on some hosts. Where that cannot
 // be done now, it stays until the next rotation or reconcile.

@@ -87,7 +87,7 @@ func (s situation) ofSecret() (problems []alert.Problem, looked []alert.ID) {
 		told := alert.Problem{Version: r.Version, Step: r.Step, Function: r.Function, Reason: r.Message, EventID: r.EventID}
 		switch {
 		case r.failed():
-			told.EventName, told.EventTime, told.Places = string(RotationFailed), r.Failed, s.inTheWay()
+			told.EventName, told.EventTime, told.Places = string(RotationFailed), r.Failed, s.inTheWay(r)
 			add(alert.RotationFailed, told)
 		case !r.Abandoned.IsZero() && r.Succeeded.Before(r.Abandoned) && r.Missed.Before(r.Abandoned):
 			add(alert.RotationAbandoned, alert.Problem{Version: r.Version, EventName: string(RotationAbandoned), EventTime: r.Abandoned})
@@ -122,14 +122,18 @@ func (s situation) by(id alert.ID, p alert.Problem) alert.Problem {
 	return p
 }
 
-// inTheWay are the hosts that may have stood in the way of a rotation.
-func (s situation) inTheWay() []alert.Place {
+// inTheWay are the hosts that stood in the way of a rotation by their own answers to it, and those that may have
+// by what they show now.
+func (s situation) inTheWay(r *rotationSeen) []alert.Place {
+	places := slices.Clone(r.InTheWay)
 	if s.verdict == nil {
-		return nil
+		return places
 	}
-	var places []alert.Place
 	for _, p := range s.verdict.Places {
-		if p.State != fleet.OK && !p.Stray && !p.Elsewhere {
+		told := slices.ContainsFunc(r.InTheWay, func(t alert.Place) bool {
+			return t.Host == string(p.Host) && (t.User == p.User || t.User == "")
+		})
+		if p.State != fleet.OK && !p.Stray && !p.Elsewhere && !told {
 			places = append(places, place(p, nil))
 		}
 	}

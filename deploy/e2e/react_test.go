@@ -271,6 +271,35 @@ func TestAFailedRotationIsToldWithItsStepItsHostsAndWhatToDo(t *testing.T) {
 	w.expect("[RESOLVED, was high] rotation failed", "[RESOLVED, was medium] hosts could not be checked", "[RESOLVED, was high] next rotation blocked")
 }
 
+// TestAFailedRotationNamesTheHostThatCouldNotWrite: nobody who only looks at the host sees that its disk is full.
+func TestAFailedRotationNamesTheHostThatCouldNotWrite(t *testing.T) {
+	t.Parallel()
+	w := watch(t, nodes(2), nil)
+	s := w.rotated("fleet")
+	bad := w.Hosts()[1]
+	full := func(is bool) {
+		t.Helper()
+		if err := bad.Change(func(s *host.Switches) { s.DiskFull = is }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full(true)
+	if _, err := s.rotate(); err == nil {
+		t.Fatal("it succeeded")
+	}
+	full(false) // when the hosts are looked at, nothing is to be seen any more
+	w.settle()
+	m := w.expect("[HIGH] rotation failed: fleet (1 host)", "[HIGH] next rotation blocked: fleet")[0]
+	for _, word := range []string{bad.ID() + ": unverifiable", "is the disk full or read-only"} {
+		if !strings.Contains(strings.Join(strings.Fields(m.text), " "), word) {
+			t.Errorf("the mail lacks %q:\n%s", word, m.text)
+		}
+	}
+	w.sweep()
+	w.settle()
+	w.expect() // the sweep sees the same, and nobody is told twice
+}
+
 func TestARotationThatWasAbandonedIsToldWithWhatUnblocksIt(t *testing.T) {
 	t.Parallel()
 	w := watch(t, nodes(1), nil)

@@ -138,32 +138,14 @@ var (
 // the accounts out, line 2 has them, and ErrDetail says that stdout does not hold the whole of it.
 // Nothing is trusted: what does not fit the order is an error.
 func Decode(stdout string, o Order, host string) (Answer, error) {
-	first, rest, _ := strings.Cut(stdout, "\n")
 	var s summary
-	if err := decodeLine(first, &s); err != nil {
+	var d detail
+	whole, err := decodeLines(stdout, o.Nonce, o.Action, host, &s, &d)
+	if err != nil {
 		return Answer{}, err
 	}
-	if s.Nonce != o.Nonce || s.Host != host || s.Action != string(o.Action) {
-		return Answer{}, ErrOther
-	}
-	if s.End != s.Nonce || s.Keytrail != 1 {
-		return Answer{}, ErrGarbage
-	}
-	if s.Code != "ok" {
-		why, known := refusals[s.Code]
-		if !known {
-			return Answer{}, ErrGarbage
-		}
-		return Answer{}, fmt.Errorf("the host refused the order: %s", why)
-	}
-	var d detail
-	second, _, _ := strings.Cut(rest, "\n")
-	whole := decodeLine(second, &d) == nil && d.Nonce == o.Nonce && d.End == o.Nonce
-	if (s.More || o.Detail && s.Detail) && !whole {
+	if o.Detail && s.Detail && !whole {
 		return Answer{}, ErrDetail
-	}
-	if s.More {
-		s.Users, s.Others, s.Skipped = d.Users, d.Others, d.Skipped
 	}
 	a, err := s.answer(o)
 	if err != nil {
@@ -173,6 +155,57 @@ func Decode(stdout string, o Order, host string) (Answer, error) {
 		d.keys(&a)
 	}
 	return a, nil
+}
+
+// decodeLines reads both lines of an answer to the order with a nonce, any order's where that is "", and reports
+// whether line 2 is whole. A summary that leaves the accounts out gets them from there.
+func decodeLines(stdout, nonce string, action Action, host string, s *summary, d *detail) (whole bool, err error) {
+	first, rest, _ := strings.Cut(stdout, "\n")
+	if err := decodeLine(first, s); err != nil {
+		return false, err
+	}
+	if nonce == "" {
+		nonce = s.Nonce
+	}
+	if s.Nonce != nonce || s.Host != host || s.Action != string(action) {
+		return false, ErrOther
+	}
+	if s.End != s.Nonce || s.Keytrail != 1 {
+		return false, ErrGarbage
+	}
+	if s.Code != "ok" {
+		why, known := refusals[s.Code]
+		if !known {
+			return false, ErrGarbage
+		}
+		return false, fmt.Errorf("the host refused the order: %s", why)
+	}
+	second, _, _ := strings.Cut(rest, "\n")
+	whole = decodeLine(second, d) == nil && d.Nonce == nonce && d.End == nonce
+	if s.More && !whole {
+		return false, ErrDetail
+	}
+	if s.More {
+		s.Users, s.Others, s.Skipped = d.Users, d.Others, d.Skipped
+	}
+	return whole, nil
+}
+
+// usersOf reads what a host said of its accounts in answer to an apply order that is not known.
+func usersOf(stdout, host string) ([]UserAnswer, error) {
+	var s summary
+	if _, err := decodeLines(stdout, "", Apply, host, &s, &detail{}); err != nil {
+		return nil, err
+	}
+	var out []UserAnswer
+	for _, line := range s.Users {
+		u, ok := line.answer(Order{Install: make([]sshkey.PublicKey, len(line.Present)), Retire: make([]sshkey.Fingerprint, len(line.Remaining))})
+		if !ok || CheckUser(u.User) != nil {
+			return nil, ErrGarbage
+		}
+		out = append(out, u)
+	}
+	return out, nil
 }
 
 // summary is line 1.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -60,7 +61,7 @@ func (s systems) nodes(ctx context.Context, target Target) ([]Node, error) {
 func (s systems) send(ctx context.Context, document DocumentRef, ids []InstanceID, order Order, config Config) (string, error) {
 	in := &ssm.SendCommandInput{
 		DocumentName: aws.String(document.Name),
-		Comment:      aws.String("keytrail " + string(order.Action)),
+		Comment:      aws.String(comment(order.Action, order.Scope)),
 		// Batches do the rate control: inside one, every host runs and none stops the others.
 		MaxConcurrency: aws.String(strconv.Itoa(len(ids))),
 		MaxErrors:      aws.String("100%"),
@@ -111,13 +112,53 @@ func (s systems) invocations(ctx context.Context, command string) ([]invocation,
 			return nil, err
 		}
 		for _, i := range page.CommandInvocations {
-			v := invocation{host: InstanceID(aws.ToString(i.InstanceId)), status: aws.ToString(i.StatusDetails)}
-			for _, p := range i.CommandPlugins {
-				v.output += aws.ToString(p.Output)
-			}
-			out = append(out, v)
+			out = append(out, read(i))
 		}
 	}
+	return out, nil
+}
+
+func read(i types.CommandInvocation) invocation {
+	v := invocation{host: InstanceID(aws.ToString(i.InstanceId)), status: aws.ToString(i.StatusDetails)}
+	for _, p := range i.CommandPlugins {
+		v.output += aws.ToString(p.Output)
+	}
+	return v
+}
+
+// comment names an order to people, and its secret to Trouble: at most 100 characters.
+func comment(a Action, scope string) string { return "keytrail " + string(a) + " " + scope }
+
+// sent is an invocation with its command.
+type sent struct {
+	invocation
+	command string
+	at      time.Time
+}
+
+// past returns the invocations of all orders of one kind and scope that were sent in a time, newest first.
+func (s systems) past(ctx context.Context, document, comment string, from, to time.Time) ([]sent, error) {
+	in := &ssm.ListCommandInvocationsInput{
+		Details: true, MaxResults: aws.Int32(pageSize),
+		Filters: []types.CommandFilter{
+			{Key: types.CommandFilterKeyDocumentName, Value: &document},
+			{Key: types.CommandFilterKeyInvokedAfter, Value: aws.String(from.UTC().Format(time.RFC3339))},
+			{Key: types.CommandFilterKeyInvokedBefore, Value: aws.String(to.UTC().Format(time.RFC3339))},
+		},
+	}
+	var out []sent
+	for pages := ssm.NewListCommandInvocationsPaginator(s.client, in); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range page.CommandInvocations {
+			if aws.ToString(i.Comment) == comment {
+				out = append(out, sent{read(i), aws.ToString(i.CommandId), aws.ToTime(i.RequestedDateTime)})
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b sent) int { return b.at.Compare(a.at) })
 	return out, nil
 }
 
