@@ -24,8 +24,8 @@ lab: build ## keep an AWS-compatible lab running here; LABFLAGS=--help explains 
 test: ## run the tests
 	$(GO) test -short -p 1 -timeout 20m ./...
 
-# What is long: every row on real accounts under a real sshd and three shells, which needs Linux and root, and
-# every call and command interrupted.
+# What is long: every row on real accounts under a real sshd and three shells, which needs Linux and root (the same
+# rows on hosts of the lab are in make test), and every call and command interrupted.
 conformance: ## run the tests that are too long for make test
 	$(GO) test -p 1 -timeout 30m -skip TestConformance/./lab ./rotate/fleet ./deploy/e2e/conformance
 	$(GO) test -timeout 30m -run 'EveryCall|EveryCommand|AnyCall|WhateverCall' ./deploy/e2e

@@ -64,7 +64,8 @@ func (e *Error) Error() string { return fmt.Sprintf("%s (%d): %s", e.Code, e.Sta
 
 // passing says that the same call may be answered otherwise a little later.
 func (e *Error) passing() bool {
-	return e.Status >= http.StatusInternalServerError || e.Status == http.StatusTooManyRequests || e.Code == "RequestLimitExceeded"
+	_, throttled := retry.DefaultThrottleErrorCodes[e.Code]
+	return e.Status >= http.StatusInternalServerError || e.Status == http.StatusTooManyRequests || throttled
 }
 
 // Post makes one call, again and again while it is throttled, lost, or the service is not well. The path

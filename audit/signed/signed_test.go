@@ -64,6 +64,7 @@ func TestWhatPassesIsTriedAgainAndWhatDoesNotIsTold(t *testing.T) {
 	t.Parallel()
 	busy, lost, ill := Reply{Status: 429, Body: []byte("TooMany: slow down")}, Reply{}, Reply{Status: 503}
 	limit, denied := Reply{Status: 400, Body: []byte("RequestLimitExceeded: slow down")}, Reply{Status: 403, Body: []byte("Denied: you may not")}
+	queue := Reply{Status: 400, Body: []byte("RequestThrottled: slow down")} // as SQS says it
 	good := Reply{Status: 202, Body: []byte("done")}
 	for _, row := range []struct {
 		name    string
@@ -71,7 +72,7 @@ func TestWhatPassesIsTriedAgainAndWhatDoesNotIsTold(t *testing.T) {
 		calls   int
 		want    string // of the error
 	}{
-		{"everything that passes", []Reply{busy, lost, ill, limit, good}, 5, ""},
+		{"everything that passes", []Reply{busy, lost, ill, limit, queue, good}, 6, ""},
 		{"a refusal", []Reply{denied, good}, 1, "Denied (403): you may not"},
 		{"a service that stays ill", []Reply{ill}, 8, "no code (503): "},
 		{"a connection that stays broken", []Reply{lost}, 8, "connection reset"},

@@ -242,7 +242,7 @@ var conditions = [...]Condition{
 		What:  "{secret} was rotated, and no event told of it.",
 		Means: "The sweep found it and has verified the hosts. If it happens often, CloudTrail or the EventBridge rule is not delivering.",
 		Steps: []Step{
-			{"See that the rule is enabled and has not failed.", `aws events list-rules --region {region} --name-prefix keytrail`},
+			{"See that the rule is enabled and has not failed.", `aws events list-rules --region {region}`},
 			{"See that a trail is logging.", `aws cloudtrail describe-trails --region {region}`},
 		},
 	},

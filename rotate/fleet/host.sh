@@ -10,7 +10,7 @@
 # own effective settings, and what it must remember goes below root's home.
 #
 # Commands it relies on, each by bare name through the PATH that it was given:
-#   awk cat chmod cksum cp date dd env flock getent head id ln ls mkdir mv rm
+#   awk chmod cksum cp date dd env flock getent head id ln ls mkdir mv rm
 #   sh sleep sshd ssh-keygen tail tr; runuser, or else su
 #   where they exist: timeout, and on SELinux hosts chcon and restorecon
 #
