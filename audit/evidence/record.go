@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Schema is the version of the records' form, which record.schema.json describes. A reader refuses a later
+// Schema is the version of the records' form, which evidence.schema.json describes. A reader refuses a later
 // one.
 const Schema = 1
 
@@ -228,13 +228,11 @@ type Exceptions struct {
 
 // Canonical returns the record as it stands in the bucket: one line in the canonical form of RFC 8785.
 func (r Record) Canonical() ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(r); err != nil {
+	body, err := line(r)
+	if err != nil {
 		return nil, fmt.Errorf("encode record %d: %w", r.Sequence, err)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return body, nil
 }
 
 // Sum is the SHA-256 of a record's canonical form, in hex: what the next one names.

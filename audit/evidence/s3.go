@@ -11,12 +11,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
+
+	"github.com/keytrail/keytrail/rotate/register"
 )
 
 // What S3 may answer that callers tell apart.
@@ -31,6 +34,7 @@ var (
 
 // objects is what a Bucket asks of S3.
 type objects interface {
+	s3.ListObjectsV2APIClient
 	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
 	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
 }
@@ -69,11 +73,7 @@ func (b Bucket) Read(ctx context.Context, key string) (body []byte, tag string, 
 // write got lost and the SDK sent it again: whoever gets it reads and decides again.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 func (b Bucket) Write(ctx context.Context, key string, body []byte, tag string) (string, error) {
-	sum := sha256.Sum256(body)
-	in := &s3.PutObjectInput{
-		Bucket: &b.name, Key: &key, Body: bytes.NewReader(body), ContentType: aws.String("application/json"),
-		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:])),
-	}
+	in := b.write(key, body)
 	if tag == "" {
 		in.IfNoneMatch = aws.String("*")
 	} else {
@@ -88,6 +88,49 @@ func (b Bucket) Write(ctx context.Context, key string, body []byte, tag string) 
 		return "", err
 	}
 	return aws.ToString(out.ETag), nil
+}
+
+// Create puts an object where none is, and has S3 keep it as the retention says. ErrChanged says that there is
+// one, maybe this very one: see Write.
+func (b Bucket) Create(ctx context.Context, key string, body []byte, keep register.Retention) error {
+	in := b.write(key, body)
+	in.IfNoneMatch = aws.String("*")
+	if mode, until := keep.Until(time.Now()); mode != "" {
+		in.ObjectLockMode, in.ObjectLockRetainUntilDate = mode, &until
+	}
+	if _, err := b.objects.PutObject(ctx, in); err != nil {
+		return b.explain("write", key, err)
+	}
+	return nil
+}
+
+// write is what every write has. Object Lock refuses one without a checksum.
+func (b Bucket) write(key string, body []byte) *s3.PutObjectInput {
+	sum := sha256.Sum256(body)
+	return &s3.PutObjectInput{
+		Bucket: &b.name, Key: &key, Body: bytes.NewReader(body), ContentType: aws.String("application/json"),
+		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:])),
+	}
+}
+
+// List returns the keys of all objects below a prefix that come after a key, in their order.
+func (b Bucket) List(ctx context.Context, prefix, after string) ([]string, error) {
+	in := &s3.ListObjectsV2Input{Bucket: &b.name, Prefix: &prefix}
+	if after != "" {
+		in.StartAfter = &after
+	}
+	var keys []string
+	pages := s3.NewListObjectsV2Paginator(b.objects, in, func(o *s3.ListObjectsV2PaginatorOptions) { o.StopOnDuplicateToken = true })
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, b.explain("list", prefix, err)
+		}
+		for _, o := range page.Contents {
+			keys = append(keys, aws.ToString(o.Key))
+		}
+	}
+	return keys, nil
 }
 
 // explain says what a call was about, and turns what S3 answered into this package's errors.

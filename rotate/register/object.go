@@ -180,7 +180,16 @@ func holdsKeys(key string) bool {
 // folderOf returns the prefix of all facts of a secret, whose ARN was checked.
 func folderOf(arn string) string { return registerFolder + pathOf(arn) + "/" }
 
-// pathOf turns a secret's ARN into a path of four segments.
+// PathOf turns a secret's ARN into a path of four segments: what belongs to a secret stands below it in every
+// folder of the bucket. The error says that it is no such ARN.
+func PathOf(arn string) (string, error) {
+	if !secretARN().MatchString(arn) {
+		return "", fmt.Errorf("%q is not the ARN of a secret", arn)
+	}
+	return pathOf(arn), nil
+}
+
+// pathOf is PathOf of an ARN that was checked.
 func pathOf(arn string) string {
 	part := secretARN().FindStringSubmatch(arn)
 	return strings.Join([]string{part[1], part[2], part[3], segment(part[4])}, "/")

@@ -67,6 +67,11 @@ func ParseRetention(text string) (Retention, error) {
 	return r, nil
 }
 
+// Until returns S3's mode, and until when an object that is written at a time is kept; "" for no retention.
+func (r Retention) Until(written time.Time) (mode types.ObjectLockMode, until time.Time) {
+	return r.mode, written.AddDate(0, 0, r.days)
+}
+
 // String is the form that ParseRetention reads.
 func (r Retention) String() string {
 	if r.days == 0 {
@@ -85,9 +90,8 @@ type bucket struct {
 func (b bucket) create(ctx context.Context, key string, body []byte, keep Retention, from time.Time) (string, error) {
 	in := b.write(key, body)
 	in.IfNoneMatch = aws.String("*")
-	if keep.days > 0 {
-		in.ObjectLockMode = keep.mode
-		in.ObjectLockRetainUntilDate = aws.Time(from.AddDate(0, 0, keep.days))
+	if mode, until := keep.Until(from); mode != "" {
+		in.ObjectLockMode, in.ObjectLockRetainUntilDate = mode, &until
 	}
 	return b.put(ctx, in, body)
 }
