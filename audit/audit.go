@@ -138,7 +138,8 @@ func verdictOf(k wanted.Knowledge, d trust.Decision) Verdict {
 		keys     []trust.Key
 	}{{"live", d.Live}, {"pending", d.Pending}, {"retired", d.Retired}} {
 		for _, key := range part.keys {
-			v.Keys = append(v.Keys, Key{key.Fingerprint, key.Version, part.standing, key.Reason, madeAt(k, key.Version)})
+			public, _ := k.History.PublicKey(key.Fingerprint)
+			v.Keys = append(v.Keys, Key{key.Fingerprint, key.Version, part.standing, key.Reason, madeAt(k, key.Version), public.Algorithm(), public.Bits()})
 			if key.Reason == trust.Current {
 				v.Fingerprint = key.Fingerprint
 			}

@@ -27,6 +27,9 @@ type Secret struct {
 	Rotates  bool
 	// Zero times are not known, or not to come.
 	Rotated, Next, Deleted time.Time
+	// Days is the rule's AutomaticallyAfterDays, and Schedule its ScheduleExpression: a rule has one of them.
+	Days     int64
+	Schedule string
 	// KMSKey is the key that encrypts the secret, "" for the account's default.
 	KMSKey string
 }
@@ -53,12 +56,16 @@ func (s secrets) describe(ctx context.Context, id string) (Secret, error) {
 	if err != nil {
 		return Secret{}, fmt.Errorf("describe secret %s: %w", id, err)
 	}
-	return Secret{
+	d := Secret{
 		ARN: aws.ToString(out.ARN), Name: aws.ToString(out.Name), Tags: tagsOf(out.Tags), Stages: out.VersionIdsToStages,
 		Function: aws.ToString(out.RotationLambdaARN), Rotates: aws.ToBool(out.RotationEnabled),
 		Rotated: aws.ToTime(out.LastRotatedDate), Next: aws.ToTime(out.NextRotationDate), Deleted: aws.ToTime(out.DeletedDate),
 		KMSKey: aws.ToString(out.KmsKeyId),
-	}, nil
+	}
+	if r := out.RotationRules; r != nil {
+		d.Days, d.Schedule = aws.ToInt64(r.AutomaticallyAfterDays), aws.ToString(r.ScheduleExpression)
+	}
+	return d, nil
 }
 
 // list reads all secrets, by ARN.
@@ -72,12 +79,16 @@ func (s secrets) list(ctx context.Context) ([]Secret, error) {
 			return nil, fmt.Errorf("list secrets: %w", err)
 		}
 		for _, e := range page.SecretList {
-			all = append(all, Secret{
+			one := Secret{
 				ARN: aws.ToString(e.ARN), Name: aws.ToString(e.Name), Tags: tagsOf(e.Tags), Stages: e.SecretVersionsToStages,
 				Function: aws.ToString(e.RotationLambdaARN), Rotates: aws.ToBool(e.RotationEnabled),
 				Rotated: aws.ToTime(e.LastRotatedDate), Next: aws.ToTime(e.NextRotationDate), Deleted: aws.ToTime(e.DeletedDate),
 				KMSKey: aws.ToString(e.KmsKeyId),
-			})
+			}
+			if r := e.RotationRules; r != nil {
+				one.Days, one.Schedule = aws.ToInt64(r.AutomaticallyAfterDays), aws.ToString(r.ScheduleExpression)
+			}
+			all = append(all, one)
 		}
 	}
 	slices.SortFunc(all, func(x, y Secret) int { return strings.Compare(x.ARN, y.ARN) })

@@ -41,6 +41,8 @@ type Key struct {
 	Standing    string             `json:"standing"` // live, pending or retired
 	Reason      trust.Reason       `json:"reason"`
 	Created     time.Time          `json:"created,omitzero"` // as far as the register says
+	Type        string             `json:"type,omitempty"`   // as in an authorized_keys line
+	Bits        int                `json:"bits,omitempty"`
 }
 
 // Place is one account on one host.

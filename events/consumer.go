@@ -31,6 +31,7 @@ type Consumer struct {
 	auditor         *audit.Auditor
 	desk            *alert.Desk
 	journals        journals
+	proof           evidence.Log
 	rotator         rotator
 	queues          queues
 	metrics         metrics
@@ -58,6 +59,9 @@ func New(c Config, cfg aws.Config, log *slog.Logger, out io.Writer) *Consumer {
 		config: c, account: account, region: region, auditor: auditor,
 		desk:     alert.New(bucket, alert.NewTopics(sns.NewFromConfig(cfg), site, c.Topics), alert.Rules{Repeat: c.Repeat, Mute: c.Mute, Topics: topics}),
 		journals: journals{bucket}, rotator: newRotator(cfg, c.Rotate),
+		proof: evidence.NewLog(bucket, c.Stack.Retention, evidence.Stack{
+			Account: account, Grace: c.Stack.Grace.String(), Heal: string(c.Heal), Readers: len(c.Readers) > 0, Region: region,
+		}),
 		queues: newQueues(cfg, c.Queue, c.DeadLetters), metrics: metrics{out}, log: log,
 	}
 }

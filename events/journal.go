@@ -31,6 +31,10 @@ type journal struct {
 	Cause   string         `json:"cause,omitempty"`
 	// Look is who asks the hosts at this moment.
 	Look claim `json:"look,omitzero"`
+	// Proof is the end of the secret's evidence.
+	Proof evidence.Head `json:"proof,omitzero"`
+	// Closed is the last day whose evidence has a manifest, as 2006-01-02.
+	Closed string `json:"closed,omitempty"`
 }
 
 // rotationSeen is one rotation, or one value that somebody put, as events told of it.
@@ -44,6 +48,8 @@ type rotationSeen struct {
 	ByHand    time.Time `json:"byHand,omitzero"` // somebody put a value or moved a label
 	// Missed: a sweep found that it ended well, and no event had told.
 	Missed time.Time `json:"missed,omitzero"`
+	// Kept is the time of the ending that stands in the evidence.
+	Kept time.Time `json:"kept,omitzero"`
 	// Of the failure.
 	Step     string `json:"step,omitempty"`
 	Function string `json:"function,omitempty"`
@@ -82,6 +88,21 @@ func (r *rotationSeen) begun() time.Time {
 	return time.Time{}
 }
 
+// last is the newest ending that is known, and what it was.
+func (r *rotationSeen) last() (time.Time, evidence.Outcome) {
+	at, what := r.Succeeded, evidence.Succeeded
+	if r.Failed.After(at) {
+		at, what = r.Failed, evidence.Failed
+	}
+	if r.Abandoned.After(at) {
+		at, what = r.Abandoned, evidence.Abandoned
+	}
+	if r.Missed.After(at) {
+		at, what = r.Missed, evidence.Unheard
+	}
+	return at, what
+}
+
 // failed reports that it failed and that neither a retry nor anything else ended it well since.
 func (r *rotationSeen) failed() bool {
 	return !r.Failed.IsZero() && !r.Failed.Before(r.Started) && r.Succeeded.Before(r.Failed) && r.Missed.Before(r.Failed)
@@ -89,12 +110,7 @@ func (r *rotationSeen) failed() bool {
 
 // ended reports that events told how it ended, and that it did not start again.
 func (r *rotationSeen) ended() bool {
-	last := r.Succeeded
-	for _, at := range []time.Time{r.Failed, r.Abandoned, r.Missed} {
-		if at.After(last) {
-			last = at
-		}
-	}
+	last, _ := r.last()
 	return !last.IsZero() && !last.Before(r.Started)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"github.com/keytrail/keytrail/audit"
+	"github.com/keytrail/keytrail/audit/evidence"
 	"github.com/keytrail/keytrail/events/alert"
 	"github.com/keytrail/keytrail/rotate"
 	"github.com/keytrail/keytrail/rotate/fleet"
@@ -18,7 +19,7 @@ import (
 )
 
 // glance looks at what Secrets Manager says of a secret, and asks no host.
-func (c *Consumer) glance(ctx context.Context, f found, j journal) error {
+func (c *Consumer) glance(ctx context.Context, f found, e Event, j journal) error {
 	now := time.Now().UTC()
 	known := situation{config: c.config, secret: f.Secret, gone: f.gone, journal: j, now: now}
 	problems, ids := known.ofSecret()
@@ -26,8 +27,7 @@ func (c *Consumer) glance(ctx context.Context, f found, j journal) error {
 	whole := func(id alert.ID) bool { return id == alert.RotationFailed || id == alert.RotationBlocked }
 	problems = slices.DeleteFunc(problems, func(p alert.Problem) bool { return whole(p.Condition) })
 	ids = slices.DeleteFunc(ids, whole)
-	_, err := c.desk.Tell(ctx, alert.Sighting{Secret: f.named(), At: now, Looked: ids, Problems: problems})
-	return err
+	return c.tell(ctx, e, alert.Sighting{Secret: f.named(), At: now, Looked: ids, Problems: problems})
 }
 
 // look takes an event down, asks the hosts of its secret what they trust, has rotate mend what it may mend,
@@ -38,7 +38,7 @@ func (c *Consumer) look(ctx context.Context, f found, e Event) (outcome string, 
 		return "", err
 	}
 	if t.holder == "" {
-		return shared, nil
+		return shared, c.proveEndings(ctx, f.named(), e, t.kept)
 	}
 	e.Version = t.version
 	k := &visit{
@@ -50,7 +50,13 @@ func (c *Consumer) look(ctx context.Context, f found, e Event) (outcome string, 
 		return "", errors.Join(err, k.leave(context.WithoutCancel(ctx), t, false))
 	}
 	c.metrics.verdict(k)
-	return looked, k.leave(ctx, t, true)
+	if err := k.leave(ctx, t, true); err != nil {
+		return "", err
+	}
+	if e.Kind == Check {
+		c.closeDay(ctx, k.named, t.journal)
+	}
+	return looked, nil
 }
 
 // holderOf names who looks: Lambda tries an event again under the id of its first invocation.
@@ -69,32 +75,44 @@ type visit struct {
 	named alert.Secret
 	event Event
 	open  int // alerts
+	// records are what the evidence gets of it, in the order in which it came about.
+	records []evidence.Record
 }
 
-// leave lets others look, and writes down what was seen once people were told of it.
+// leave writes down what was seen and done, and lets others look. A look that could not tell people of what it saw
+// leaves that to the next.
 func (k *visit) leave(ctx context.Context, t turn, told bool) error {
 	const most = 10 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	missed := k.known.missed() // by the journal as it was: the change is written into the same rotations
+	var missed []*rotationSeen
+	if told {
+		missed = k.known.missed() // by the journal as it was: the change is written into the same rotations
+	}
+	mark := func(j *journal) {
+		for _, m := range missed {
+			j.rotation(m.Version).Missed = k.known.now
+		}
+	}
+	mark(&k.known.journal)
+	endings, kept := k.known.journal.endings()
+	head, unproved := k.append(ctx, k.named, k.event, t.Proof, append(endings, k.records...))
 	_, err := k.journals.change(ctx, t.kept, k.named, func(j *journal) {
 		if j.Look.Holder == t.holder {
 			j.Look = claim{}
 		}
-		if !told {
-			return
-		}
-		if v := k.known.verdict; v != nil && (j.Verdict == nil || v.At.After(j.Verdict.At)) {
-			j.Verdict, j.Cause = v, k.event.ID
-		}
-		for _, m := range missed {
-			j.rotation(m.Version).Missed = k.known.now
+		mark(j)
+		if j.prove(head); unproved == nil {
+			kept(j)
 		}
 		if r := j.find(k.event.Version); r != nil && r.EventID == k.event.ID {
 			r.InTheWay = k.known.journal.find(k.event.Version).InTheWay
 		}
+		if v := k.known.verdict; told && unproved == nil && v != nil && (j.Verdict == nil || v.At.After(j.Verdict.At)) {
+			j.Verdict, j.Cause = v, k.event.ID
+		}
 	})
-	return err
+	return errors.Join(unproved, err)
 }
 
 func (k *visit) run(ctx context.Context) error {
@@ -114,7 +132,7 @@ func (k *visit) run(ctx context.Context) error {
 	}
 	if k.known.graceOver() {
 		// Nothing is wrong yet: the end of the grace is ours to bring about.
-		if _, err := k.reconcile(ctx, rotate.ActionRequest{}); err != nil {
+		if _, err := k.reconcile(ctx, whyGrace, rotate.ActionRequest{}); err != nil {
 			k.log.WarnContext(ctx, "grace not ended", "secretArn", k.named.ARN, "error", err.Error())
 		}
 		if err := k.ask(ctx); err != nil {
@@ -171,7 +189,7 @@ func (k *visit) abandon(ctx context.Context) error {
 	if r == nil || !r.ended() || r.Succeeded.After(k.event.At) {
 		return nil // it goes on by now
 	}
-	_, err := k.reconcile(ctx, rotate.ActionRequest{Abandoned: k.event.Version})
+	_, err := k.reconcile(ctx, whyAbandoned, rotate.ActionRequest{Abandoned: k.event.Version})
 	if err != nil {
 		k.log.WarnContext(ctx, "abandoned key not retired", "secretArn", k.named.ARN, "version", k.event.Version, "error", err.Error())
 	}
@@ -255,7 +273,7 @@ func (k *visit) blind(ctx context.Context, why error) error {
 	k.known.now = time.Now().UTC()
 	problems, ids := k.known.ofSecret()
 	result, err := k.desk.Tell(ctx, notVerified(k.named, why, ids, problems))
-	k.open = result.Open
+	k.open, k.records = result.Open, append(k.records, said(result)...)
 	return err
 }
 
@@ -288,6 +306,7 @@ func (k *visit) tell(ctx context.Context, mending bool) error {
 	}
 	result, err := k.desk.Tell(ctx, alert.Sighting{Secret: k.named, At: k.known.verdict.At, Looked: ids, Problems: problems})
 	k.open = result.Open
+	k.records = append(append(k.records, k.known.verdict.Record(k.known.secret, k.config.Rotate)), said(result)...)
 	return err
 }
 
@@ -320,7 +339,7 @@ func (k *visit) heal(ctx context.Context, places []audit.Place) error {
 			about = alert.DriftMissing
 		}
 	}
-	result, err := k.reconcile(ctx, rotate.ActionRequest{Hosts: slices.Compact(ids)})
+	result, err := k.reconcile(ctx, whyHeal, rotate.ActionRequest{Hosts: slices.Compact(ids)})
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
@@ -347,7 +366,8 @@ func (k *visit) heal(ctx context.Context, places []audit.Place) error {
 		}
 		sighting.Problems = append(sighting.Problems, p)
 	}
-	if _, err := k.desk.Tell(ctx, sighting); err != nil {
+	told, err := k.desk.Tell(ctx, sighting)
+	if k.records = append(k.records, said(told)...); err != nil {
 		return err
 	}
 	return k.tell(ctx, true)
@@ -376,10 +396,11 @@ func commandOf(r *rotate.ActionResult, p audit.Place) string {
 }
 
 // reconcile asks rotate for it.
-func (k *visit) reconcile(ctx context.Context, req rotate.ActionRequest) (*rotate.ActionResult, error) {
+func (k *visit) reconcile(ctx context.Context, why string, req rotate.ActionRequest) (*rotate.ActionResult, error) {
 	req.Action, req.SecretID = rotate.Reconcile, k.named.ARN
 	k.old = true
 	result, err := k.rotator.ask(ctx, req)
+	k.records = append(k.records, reconciled(why, result, err))
 	if err != nil {
 		return result, fmt.Errorf("reconcile: %w", err)
 	}

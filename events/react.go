@@ -67,14 +67,13 @@ func (c *Consumer) react(ctx context.Context, e Event) (outcome string, err erro
 	if err != nil && e.Kind == Check && ctx.Err() == nil {
 		// The schedule comes again by itself. What it could not see, people are told now.
 		named := alert.Secret{ARN: e.Secret.String(), Name: audit.NameOf(e.Secret.String())}
-		_, err = c.desk.Tell(ctx, notVerified(named, err, nil, nil))
-		return told, err
+		return told, c.tell(ctx, e, notVerified(named, err, nil, nil))
 	}
 	if err != nil || f.ARN == "" {
 		return ignored, err
 	}
 	if len(occurred) > 0 {
-		if _, err := c.desk.Tell(ctx, alert.Sighting{Secret: f.named(), At: e.At, Problems: occurred}); err != nil {
+		if err := c.tell(ctx, e, alert.Sighting{Secret: f.named(), At: e.At, Problems: occurred}); err != nil {
 			return "", err
 		}
 		outcome, f.old = told, true
@@ -93,7 +92,7 @@ func (c *Consumer) react(ctx context.Context, e Event) (outcome string, err erro
 		return "", err
 	}
 	if depths[e.Kind] == secretOnly {
-		return looked, c.glance(ctx, f, j.journal)
+		return looked, c.glance(ctx, f, e, j.journal)
 	}
 	return recorded, nil
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/keytrail/keytrail/audit/evidence"
 	"github.com/keytrail/keytrail/deploy/lab"
 	"github.com/keytrail/keytrail/deploy/lab/cloudformation"
 	"github.com/keytrail/keytrail/deploy/lab/host"
@@ -364,15 +366,74 @@ func (w *watched) mayRotate(name string) {
 	}
 }
 
-// forgetAlerts empties what is kept of alerts, with the rights of the events function: nobody else has them.
-func (w *watched) forgetAlerts() {
+// asWatcher returns a client of S3 with the rights of the events function.
+func (w *watched) asWatcher() *s3.Client {
 	w.t.Helper()
 	role, err := w.Lambda().Identity(watcher)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	url, name, prefix := w.URL(), bucket, "alerts/"
-	client := s3.New(s3.Options{BaseEndpoint: &url, Region: "us-east-1", UsePathStyle: true, Credentials: credentials.NewStaticCredentialsProvider(role.AccessKeyID, "lab", "")})
+	url := w.URL()
+	return s3.New(s3.Options{BaseEndpoint: &url, Region: "us-east-1", UsePathStyle: true, Credentials: credentials.NewStaticCredentialsProvider(role.AccessKeyID, "lab", "")})
+}
+
+// remember changes what the events function keeps of the one secret that it watches.
+func (w *watched) remember(change func(journal map[string]any)) {
+	w.t.Helper()
+	client, name, prefix := w.asWatcher(), bucket, "watch/"
+	list, err := client.ListObjectsV2(w.t.Context(), &s3.ListObjectsV2Input{Bucket: &name, Prefix: &prefix})
+	if err != nil || len(list.Contents) != 1 {
+		w.t.Fatalf("%d journals, %v", len(list.Contents), err)
+	}
+	key := list.Contents[0].Key
+	out, err := client.GetObject(w.t.Context(), &s3.GetObjectInput{Bucket: &name, Key: key})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	journal := map[string]any{}
+	if err := json.NewDecoder(out.Body).Decode(&journal); err != nil {
+		w.t.Fatal(err)
+	}
+	change(journal)
+	body, err := json.Marshal(journal)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := client.PutObject(w.t.Context(), &s3.PutObjectInput{Bucket: &name, Key: key, Body: strings.NewReader(string(body))}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// evidence downloads what stands below evidence/.
+func (w *watched) evidence() fstest.MapFS {
+	w.t.Helper()
+	client, name, prefix := w.asWatcher(), bucket, evidence.Folder
+	files := fstest.MapFS{}
+	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &name, Prefix: &prefix})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(w.t.Context())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, o := range page.Contents {
+			out, err := client.GetObject(w.t.Context(), &s3.GetObjectInput{Bucket: &name, Key: o.Key})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			body, err := io.ReadAll(out.Body)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			files[*o.Key] = &fstest.MapFile{Data: body}
+		}
+	}
+	return files
+}
+
+// forgetAlerts empties what is kept of alerts, with the rights of the events function: nobody else has them.
+func (w *watched) forgetAlerts() {
+	w.t.Helper()
+	client, name, prefix := w.asWatcher(), bucket, "alerts/"
 	list, err := client.ListObjectsV2(w.t.Context(), &s3.ListObjectsV2Input{Bucket: &name, Prefix: &prefix})
 	if err != nil {
 		w.t.Fatal(err)

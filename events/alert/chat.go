@@ -132,7 +132,7 @@ func (p page) chatHosts(room int) string {
 		shown++
 	}
 	if more := len(places) - shown + p.Problem.Left.Places; more > 0 {
-		fmt.Fprintf(&b, "and %s; %s in all\n", count(more, "more account"), count(p.Problem.hosts(), "host"))
+		fmt.Fprintf(&b, "and %s; %s in all\n", count(more, "more account"), count(p.Problem.Hosts(), "host"))
 	}
 	return "\n" + b.String()
 }

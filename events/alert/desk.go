@@ -53,8 +53,8 @@ func newDesk(s store, p publisher, rules Rules) *Desk { return &Desk{s, p, rules
 
 // Result is what a sighting came to.
 type Result struct {
-	Open int      // alerts of the secret that are open now
-	Said []string // ids of the messages that this call published
+	Open int       // alerts of the secret that are open now
+	Said []Message // what this call published
 }
 
 const (
@@ -204,8 +204,8 @@ func (t *turn) publish(ctx context.Context, messages []Message) error {
 				continue
 			}
 			t.said[m.ID] = append(t.said[m.ID], topic)
-			if !slices.Contains(t.result.Said, m.ID) {
-				t.result.Said = append(t.result.Said, m.ID)
+			if !slices.ContainsFunc(t.result.Said, func(said Message) bool { return said.ID == m.ID }) {
+				t.result.Said = append(t.result.Said, m)
 			}
 		}
 	}

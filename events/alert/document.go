@@ -62,7 +62,7 @@ func (p page) document(places int) ([]byte, error) {
 		Resolves: !p.condition.Once, Condition: p.Condition, Title: p.condition.Title,
 		Summary: p.sentence(p.condition.What, same), Meaning: p.sentence(p.condition.Means, same), Steps: []documentStep{},
 		Secret: Secret{plain(p.Secret.ARN, 2*maxWord), p.name()}, Account: p.account, Region: p.region, At: p.At.UTC(), Since: p.Since.UTC(),
-		Problem: p.Problem.clean(places), Hosts: p.Problem.hosts(), Links: p.links(),
+		Problem: p.Problem.clean(places), Hosts: p.Problem.Hosts(), Links: p.links(),
 	}
 	if p.Status == Resolved {
 		d.Action = "resolve"
@@ -81,7 +81,7 @@ func (p page) document(places int) ([]byte, error) {
 
 // clean returns the problem with every text fit for one line, and at most so many places.
 func (p Problem) clean(places int) Problem {
-	p.Left.Hosts = p.hosts()
+	p.Left.Hosts = p.Hosts()
 	p.Left.Places += max(0, len(p.Places)-places)
 	if p.Left.Places == 0 {
 		p.Left = Left{}

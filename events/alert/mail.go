@@ -69,7 +69,7 @@ func (p page) mailHosts(b *strings.Builder) {
 		b.WriteString(fold("  "+p.line(pl, func(s string) string { return s }), "      ") + "\n")
 	}
 	if more := len(places) - len(shown) + p.Problem.Left.Places; more > 0 {
-		fmt.Fprintf(b, "  and %s; %s in all\n", count(more, "more account"), count(p.Problem.hosts(), "host"))
+		fmt.Fprintf(b, "  and %s; %s in all\n", count(more, "more account"), count(p.Problem.Hosts(), "host"))
 	}
 	b.WriteString("\n")
 }

@@ -97,7 +97,7 @@ const maxPlaces = 500
 // bounded leaves places out and says how many.
 func bounded(p Problem) Problem {
 	if n := len(p.Places) - maxPlaces; n > 0 {
-		p.Left.Hosts = max(p.Left.Hosts, p.hosts())
+		p.Left.Hosts = max(p.Left.Hosts, p.Hosts())
 		p.Left.Places += n
 		p.Places = p.Places[:maxPlaces:maxPlaces]
 	}

@@ -154,8 +154,8 @@ func (p Problem) knowing(l life) Problem {
 	return p
 }
 
-// hosts counts the hosts among the places.
-func (p Problem) hosts() int {
+// Hosts counts the hosts that it is about.
+func (p Problem) Hosts() int {
 	seen := map[string]bool{}
 	for _, pl := range p.Places {
 		seen[pl.Host] = true

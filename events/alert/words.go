@@ -62,7 +62,7 @@ func (p page) name() string { return plain(p.Secret.Name, maxWord) }
 
 // hosts says on how many hosts, or on which.
 func (p page) hosts(shape func(string) string) string {
-	switch n := p.Problem.hosts(); n {
+	switch n := p.Problem.Hosts(); n {
 	case 0:
 		return "its hosts"
 	case 1:
@@ -134,7 +134,7 @@ func (p page) subject() string {
 		mark = "RESOLVED, was " + string(p.condition.Severity)
 	}
 	start, name, end := "["+mark+"] "+p.condition.Title+": ", ascii(p.name()), ""
-	if n := p.Problem.hosts(); n > 0 {
+	if n := p.Problem.Hosts(); n > 0 {
 		end = fmt.Sprintf(" (%s)", count(n, "host"))
 	}
 	if room := most - len(start) - len(end); len(name) > room {
