@@ -31,7 +31,9 @@ type Consumer struct {
 	auditor         *audit.Auditor
 	desk            *alert.Desk
 	journals        journals
+	objects         evidence.Bucket
 	proof           evidence.Log
+	exceptions      *exceptions
 	rotator         rotator
 	queues          queues
 	metrics         metrics
@@ -55,13 +57,14 @@ func New(c Config, cfg aws.Config, log *slog.Logger, out io.Writer) *Consumer {
 	}, secretsmanager.NewFromConfig(cfg), register.New(objects, c.Stack.Bucket, register.Retention{}),
 		fleet.New(c.Stack.Fleet, ssm.NewFromConfig(cfg)), audit.NewEC2(cfg))
 	account, region := c.place()
+	proof := evidence.NewLog(bucket, c.Stack.Retention, evidence.Stack{
+		Account: account, Grace: c.Stack.Grace.String(), Heal: string(c.Heal), Readers: len(c.Readers) > 0, Region: region,
+	})
 	return &Consumer{
 		config: c, account: account, region: region, auditor: auditor,
 		desk:     alert.New(bucket, alert.NewTopics(sns.NewFromConfig(cfg), site, c.Topics), alert.Rules{Repeat: c.Repeat, Mute: c.Mute, Topics: topics}),
 		journals: journals{bucket}, rotator: newRotator(cfg, c.Rotate),
-		proof: evidence.NewLog(bucket, c.Stack.Retention, evidence.Stack{
-			Account: account, Grace: c.Stack.Grace.String(), Heal: string(c.Heal), Readers: len(c.Readers) > 0, Region: region,
-		}),
+		objects: bucket, proof: proof, exceptions: &exceptions{store: bucket, proof: proof},
 		queues: newQueues(cfg, c.Queue, c.DeadLetters), metrics: metrics{out}, log: log,
 	}
 }

@@ -33,6 +33,8 @@ type journal struct {
 	Look claim `json:"look,omitzero"`
 	// Proof is the end of the secret's evidence.
 	Proof evidence.Head `json:"proof,omitzero"`
+	// Baseline are the foreign keys that the first look found; nil before it.
+	Baseline []accountKey `json:"baseline"`
 	// Closed is the last day whose evidence has a manifest, as 2006-01-02.
 	Closed string `json:"closed,omitempty"`
 }

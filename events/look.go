@@ -45,6 +45,9 @@ func (c *Consumer) look(ctx context.Context, f found, e Event) (outcome string, 
 		Consumer: c, known: situation{config: c.config, secret: f.Secret, gone: f.gone, journal: t.journal},
 		old: f.old || t.waited, named: f.named(), event: e,
 	}
+	if k.known.agreed, err = c.exceptions.agreed(ctx); err != nil {
+		c.log.WarnContext(ctx, "exceptions not read", "error", err.Error()) // those from before hold
+	}
 	if err := k.run(ctx); err != nil {
 		// What was seen may not have been told: the next look must not be spared because of it.
 		return "", errors.Join(err, k.leave(context.WithoutCancel(ctx), t, false))
@@ -89,7 +92,15 @@ func (k *visit) leave(ctx context.Context, t turn, told bool) error {
 	if told {
 		missed = k.known.missed() // by the journal as it was: the change is written into the same rotations
 	}
+	if t.Baseline == nil {
+		if err := k.offer(ctx, k.named, k.known.journal.Baseline); err != nil {
+			k.log.WarnContext(ctx, "baseline not written", "secretArn", k.named.ARN, "error", err.Error())
+		}
+	}
 	mark := func(j *journal) {
+		if j.Baseline == nil && told {
+			j.Baseline = k.known.journal.Baseline
+		}
 		for _, m := range missed {
 			j.rotation(m.Version).Missed = k.known.now
 		}
@@ -236,6 +247,9 @@ func (k *visit) ask(ctx context.Context) error {
 			return err
 		}
 		k.known.verdict, k.known.now = &v, time.Now().UTC()
+		if k.known.journal.Baseline == nil && v.Coverage().Seen > 0 {
+			k.known.journal.Baseline = baseline(v)
+		}
 		if v.Clean() || k.known.gone {
 			return nil
 		}

@@ -24,6 +24,7 @@ type situation struct {
 	secret  audit.Secret
 	gone    bool // Secrets Manager does not have it any more
 	journal journal
+	agreed  agreed
 	verdict *audit.Verdict // nil when the hosts were not asked
 	now     time.Time
 }
@@ -167,7 +168,7 @@ func (s situation) missed() []*rotationSeen {
 // ofHosts are the problems that hosts show.
 func (s situation) ofHosts() (problems []alert.Problem, looked []alert.ID) {
 	v := s.verdict
-	looked = []alert.ID{alert.Coverage, alert.NoHosts, alert.NotVerified, alert.UnregisteredValue, alert.ForeignKey, alert.DriftForged}
+	looked = []alert.ID{alert.Coverage, alert.NoHosts, alert.NotVerified, alert.UnregisteredValue, alert.ForeignKey, alert.ForeignBaseline, alert.DriftForged}
 	coverage := v.Coverage()
 	add := func(id alert.ID, places []alert.Place, p alert.Problem) {
 		if len(places) > 0 {
@@ -182,7 +183,8 @@ func (s situation) ofHosts() (problems []alert.Problem, looked []alert.ID) {
 	if v.Unregistered && s.registered() {
 		problems = append(problems, alert.Problem{Condition: alert.UnregisteredValue, Version: v.Version})
 	}
-	add(alert.ForeignKey, s.places(func(p audit.Place) bool { return len(foreign(p)) > 0 }, foreign), alert.Problem{})
+	add(alert.ForeignKey, s.places(func(p audit.Place) bool { return len(s.strangers(p)) > 0 }, s.strangers), alert.Problem{})
+	add(alert.ForeignBaseline, s.places(func(p audit.Place) bool { return len(s.waiting(p)) > 0 }, s.waiting), alert.Problem{})
 	add(alert.DriftForged, s.places(func(p audit.Place) bool { return p.State == fleet.Forged || len(forged(p)) > 0 }, forged), alert.Problem{})
 	if s.underWay() || !s.registered() {
 		return problems, looked
@@ -253,12 +255,17 @@ func place(p audit.Place, keys func(audit.Place) []sshkey.Fingerprint) alert.Pla
 	return out
 }
 
-// foreign are the keys of a place that nobody registered, and that do not claim to be ours.
-func foreign(p audit.Place) []sshkey.Fingerprint {
-	return prints(p, func(k fleet.SeenKey) bool { return !k.Forged() })
+// strangers are the keys of a place that nobody registered or answers for, and that do not claim to be ours.
+func (s situation) strangers(p audit.Place) []sshkey.Fingerprint {
+	return prints(p, func(k fleet.SeenKey) bool { return !k.Forged() && !s.unanswered(p, k) && !s.answered(p, k) })
 }
 
-// forged are those that do.
+// waiting are those of which nobody was asked yet whether they are strangers.
+func (s situation) waiting(p audit.Place) []sshkey.Fingerprint {
+	return prints(p, func(k fleet.SeenKey) bool { return !k.Forged() && s.unanswered(p, k) })
+}
+
+// forged are those that claim to be ours.
 func forged(p audit.Place) []sshkey.Fingerprint { return prints(p, fleet.SeenKey.Forged) }
 
 func prints(p audit.Place, is func(fleet.SeenKey) bool) []sshkey.Fingerprint {

@@ -2,12 +2,14 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
@@ -47,6 +49,98 @@ func tale(records []evidence.Record) (words []string) {
 		}
 	}
 	return words
+}
+
+// agree writes the list of exceptions, as the operator may.
+func (w *watched) agree(body string) {
+	w.t.Helper()
+	name, key := bucket, evidence.ExceptionsKey
+	if _, err := w.objects().PutObject(w.t.Context(), &s3.PutObjectInput{Bucket: &name, Key: &key, Body: strings.NewReader(body)}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestForeignKeysAreSilentOnceSomebodyAnswersForThem: first they wait for an answer, then the list decides.
+func TestForeignKeysAreSilentOnceSomebodyAnswersForThem(t *testing.T) {
+	t.Parallel()
+	w := watch(t, nodes(1), nil)
+	launch, rogue := newKey(t, "launch"), newKey(t, "rogue")
+	put := func(keys ...key) {
+		t.Helper()
+		var lines []string
+		for _, k := range keys {
+			lines = append(lines, k.line)
+		}
+		if err := w.Hosts()[0].WriteKeys(user, lines...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(launch)
+	s := w.secret(keytrail, "fleet", "")
+	s.mustRotate()
+	w.settle()
+	mail := w.expect("[INFO] keys that were there before: fleet (1 host)")[0]
+	if !strings.Contains(mail.text, launch.fingerprint()) {
+		t.Errorf("the mail does not name the key:\n%s", mail.text)
+	}
+	live := s.key(current)
+	put(live, launch, rogue)
+	w.sweep()
+	if mail = w.expect("[HIGH] unknown key trusted: fleet (1 host)")[0]; !strings.Contains(mail.text, rogue.fingerprint()) || strings.Contains(mail.text, launch.fingerprint()) {
+		t.Errorf("the mail names other keys than the stranger's:\n%s", mail.text)
+	}
+
+	// Somebody fills the baseline in, and adds the new key to it.
+	name := bucket
+	list, err := w.objects().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &name, Prefix: aws.String("baseline/")})
+	if err != nil || len(list.Contents) != 1 {
+		t.Fatalf("%d baselines, %v", len(list.Contents), err)
+	}
+	out, err := w.objects().GetObject(t.Context(), &s3.GetObjectInput{Bucket: &name, Key: list.Contents[0].Key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(out.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf(`"fingerprint": %q`, launch.fingerprint()); strings.Count(string(text), `"fingerprint"`) != 1 || !strings.Contains(string(text), want) {
+		t.Fatalf("the baseline is\n%s", text)
+	}
+	next := time.Now().AddDate(0, 1, 0).UTC().Format(time.DateOnly)
+	answered := strings.NewReplacer(`"owner": ""`, `"owner": "Ops"`, `"reason": ""`, `"reason": "launch key"`, `"expires": ""`, `"expires": "`+next+`"`).Replace(string(text))
+	both := strings.Replace(answered, `"exceptions": [`, fmt.Sprintf(`"exceptions": [{"expires": %q, "fingerprint": %q, "hosts": ["i-*"], "owner": "Vendor", "reason": "support"},`, next, rogue.fingerprint()), 1)
+	w.agree(both)
+	w.sweep()
+	w.expect("[RESOLVED, was high] unknown key trusted", "[RESOLVED, was info] keys that were there before")
+	w.agree(both[:len(both)/2]) // which changes nothing
+	w.sweep()
+	w.expect()
+	w.agree(strings.Replace(both, `"expires": "`+next+`", "fingerprint": "`+rogue.fingerprint(), `"expires": "2026-01-31", "fingerprint": "`+rogue.fingerprint(), 1))
+	w.sweep()
+	w.expect("[HIGH] unknown key trusted: fleet (1 host)")
+	w.agree(`{"schema":1,"exceptions":[]}`)
+	w.sweep()
+	w.expect("[HIGH, changed] unknown key trusted: fleet (1 host)")
+
+	a, err := evidence.Check(w.evidence())
+	if err != nil || len(a.Faults) != 0 || len(a.Chains) != 2 {
+		t.Fatalf("%d chains, faults %v, %v", len(a.Chains), a.Faults, err)
+	}
+	var lists []string
+	for _, r := range a.Chains[0].Records {
+		words := fmt.Sprintf("%d in force", len(r.Exceptions.List))
+		if r.Exceptions.Error != "" {
+			words += ", since the list cannot be read"
+		}
+		lists = append(lists, words)
+	}
+	if want := []string{"2 in force", "2 in force, since the list cannot be read", "2 in force", "0 in force"}; !slices.Equal(lists, want) {
+		t.Errorf("the evidence has %q", lists)
+	}
+	if _, err := w.asWatcher().PutObject(t.Context(), &s3.PutObjectInput{Bucket: &name, Key: aws.String(evidence.ExceptionsKey), Body: strings.NewReader("{}")}); says(err, "AccessDenied") != nil {
+		t.Errorf("the function wrote the exceptions: %v", err)
+	}
 }
 
 // TestWhatWasSeenDoneAndToldIsKept follows a secret through a rotation, a drift that is mended, and a rotation that

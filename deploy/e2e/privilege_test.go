@@ -85,13 +85,17 @@ func TestTheTemplateGivesEveryRightThatIsNeededAndNoOther(t *testing.T) {
 	}
 	w.sweep()
 	w.expect("[CRITICAL] live key missing", "[INFO] drift mended", "[RESOLVED, was critical] live key missing")
-	// The end of the evidence was forgotten, and a day is over.
+	// The end of the evidence and the first look were forgotten, there is a key of before, and a day is over.
+	if err := w.Hosts()[0].WriteKeys(user, s.key(current).line, newKey(t, "launch").line); err != nil {
+		t.Fatal(err)
+	}
 	w.remember(func(j map[string]any) {
 		delete(j, "proof")
+		delete(j, "baseline")
 		j["begun"] = time.Now().AddDate(0, 0, -2).UTC().Format(time.RFC3339)
 	})
 	w.sweep()
-	w.expect()
+	w.expect("[INFO] keys that were there before")
 	w.deliver(`["no event"]`)
 	if bodies, _ := w.dead(); len(bodies) != 1 {
 		t.Errorf("%d dead letters", len(bodies))
@@ -102,7 +106,7 @@ func TestTheTemplateGivesEveryRightThatIsNeededAndNoOther(t *testing.T) {
 	name := bucket
 	for key, statement := range map[string]string{
 		"register/planted.json": "RegisterWrittenByRotateAlone", "bundle/planted.jsonl": "RegisterWrittenByRotateAlone", "alerts/planted.json": "AlertsWrittenByEventsAlone", "watch/planted.json": "AlertsWrittenByEventsAlone",
-		"evidence/planted.json": "AlertsWrittenByEventsAlone",
+		"evidence/planted.json": "AlertsWrittenByEventsAlone", "baseline/planted.json": "AlertsWrittenByEventsAlone",
 	} {
 		if _, err := w.objects().PutObject(t.Context(), &s3.PutObjectInput{Bucket: &name, Key: &key, Body: strings.NewReader("{}")}); says(err, "AccessDenied") != nil {
 			t.Errorf("the operator writes %s: %v", key, err)
@@ -112,7 +116,7 @@ func TestTheTemplateGivesEveryRightThatIsNeededAndNoOther(t *testing.T) {
 		}
 	}
 
-	w.leastPrivilege(36, map[string]string{
+	w.leastPrivilege(38, map[string]string{
 		"logs:CreateLogStream":                         "Lambda writes the log of a function in its name",
 		"logs:PutLogEvents":                            "Lambda writes the log of a function in its name",
 		"ssm:CancelCommand":                            "a step that runs out of time takes back what no host has begun",

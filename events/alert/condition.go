@@ -28,6 +28,7 @@ const (
 	DriftNoUser        ID = "drift-nouser"
 	DriftForged        ID = "drift-forged"
 	ForeignKey         ID = "foreign-key"
+	ForeignBaseline    ID = "foreign-baseline"
 	Coverage           ID = "coverage"
 	NoHosts            ID = "no-hosts"
 	NotVerified        ID = "not-verified"
@@ -142,7 +143,15 @@ var conditions = [...]Condition{
 		Means: "Whoever has its private half can log in to these accounts. It may be a colleague's own key; it may be an intruder's.",
 		Steps: []Step{
 			{"Ask whose key {fingerprint} is. If nobody's, remove its line on {host} by hand: Keytrail never touches foreign keys.", `aws ssm start-session --region {region} --target {host}`},
-			{"If it is wanted, make sure that somebody owns it: every report names it until it is gone.", ""},
+			{"If it is wanted, somebody has to answer for it in the list of exceptions, with a reason and an end.", `keytrail exceptions add {fingerprint}`},
+		},
+	},
+	{
+		ID: ForeignBaseline, Severity: Info, Title: "keys that were there before",
+		What:  "The first look found keys that nobody registered on {hosts}, beside the key of {secret}.",
+		Means: "They were there before Keytrail was, and nobody said yet whose they are. Whoever has their private halves can log in. Any further unknown key is told of as a stranger's.",
+		Steps: []Step{
+			{"Go through them, remove by hand what nobody needs, and put the rest into the list of exceptions, each with an owner, a reason and an end.", `keytrail exceptions accept-baseline`},
 		},
 	},
 	{

@@ -51,7 +51,7 @@ func sample(id ID) Problem {
 		p.Places = at("nouser", "")[:1]
 	case DriftForged:
 		p.Places = at("forged", "", print1)[:1]
-	case ForeignKey:
+	case ForeignKey, ForeignBaseline:
 		p.Places = at("ok", "in /home/deploy/.ssh/authorized_keys", print1)
 	case Coverage:
 		p.Places, p.Seen, p.Expected = at("unreachable", "the SSM agent has not answered since 11:02 UTC"), 10, 12
