@@ -132,13 +132,14 @@ func (r *reader) fault(name string, sequence int64, what FaultKind, format strin
 
 func (r *reader) read() error {
 	var before, last string
+	seen := known{fleets: map[string][]Host{}, hosts: map[string]Host{}}
 	for _, base := range r.days {
 		name := path.Join(r.at, daysName, base)
 		body, err := fs.ReadFile(r.files, name)
 		if err != nil {
 			return err
 		}
-		m, err := DecodeManifest(body)
+		m, err := seen.manifest(body)
 		if err != nil {
 			r.unreadable(name, 0, err)
 			before = ""

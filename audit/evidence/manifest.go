@@ -112,15 +112,59 @@ func line(v any) ([]byte, error) {
 
 // DecodeManifest reads a manifest. It does not look whether the records are what their sums say: Check does.
 func DecodeManifest(body []byte) (Manifest, error) {
-	var m Manifest
-	if err := json.Unmarshal(body, &m); err != nil {
+	return known{fleets: map[string][]Host{}, hosts: map[string]Host{}}.manifest(body)
+}
+
+// known is what was read before: a fleet hardly changes, and a year of it is to be had once.
+type known struct {
+	fleets map[string][]Host // by their JSON
+	hosts  map[string]Host
+}
+
+func (k known) manifest(body []byte) (Manifest, error) {
+	var m struct {
+		Manifest
+		Fleets []json.RawMessage `json:"fleets"` // instead of the manifest's
+	}
+	err := json.Unmarshal(body, &m)
+	switch {
+	case err == nil && m.Schema > Schema:
+		return Manifest{}, fmt.Errorf("schema %d: %w", m.Schema, ErrLater)
+	case err == nil && len(m.Entries) == 0:
+		err = errors.New("it has no entry")
+	}
+	for _, text := range m.Fleets {
+		if err == nil {
+			var fleet []Host
+			fleet, err = k.fleet(text)
+			m.Manifest.Fleets = append(m.Manifest.Fleets, fleet)
+		}
+	}
+	if err != nil {
 		return Manifest{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	if m.Schema > Schema {
-		return Manifest{}, fmt.Errorf("schema %d: %w", m.Schema, ErrLater)
+	return m.Manifest, nil
+}
+
+func (k known) fleet(text json.RawMessage) ([]Host, error) {
+	if fleet, ok := k.fleets[string(text)]; ok {
+		return fleet, nil
 	}
-	if len(m.Entries) == 0 {
-		return Manifest{}, fmt.Errorf("%w: %w", ErrDamaged, errors.New("it has no entry"))
+	var list []json.RawMessage
+	if err := json.Unmarshal(text, &list); err != nil {
+		return nil, err
 	}
-	return m, nil
+	fleet := make([]Host, len(list))
+	for i, text := range list {
+		host, ok := k.hosts[string(text)]
+		if !ok {
+			if err := json.Unmarshal(text, &host); err != nil {
+				return nil, err
+			}
+			k.hosts[string(text)] = host
+		}
+		fleet[i] = host
+	}
+	k.fleets[string(text)] = fleet
+	return fleet, nil
 }
