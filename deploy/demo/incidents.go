@@ -223,7 +223,7 @@ func (s *shop) failingRotation(ctx context.Context) error {
 		s.note("log", clean(fmt.Sprintf("%s, %s: %s: %s", bad.name, e.User, e.State, e.Reason)))
 	}
 	s.find("the rotation stopped in setSecret, because of "+shop1+" alone", stoppedBy(r, "setSecret", bad.id())...)
-	failed, blocked := high("rotation failed"), high("next rotation blocked")
+	failed, blocked := high("rotation failed").on(1), high("next rotation blocked")
 	p, err := s.learn("people hear of it, and that it stands in the way of the next one", "3 of 3 hosts, 3 ok; 2 alerts open", 2, failed, blocked)
 	if err != nil {
 		return err
