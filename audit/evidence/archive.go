@@ -60,35 +60,43 @@ const (
 // Open reads the evidence in a folder: manifests, and the records that none of them has. The links between
 // records are looked at; that each record is what its manifest says is left to Check. The error is one of the file
 // system.
-func Open(folder fs.FS) (Archive, error) { return read(folder, false) }
+func Open(folder fs.FS) (Archive, error) { return readFolder(folder, false) }
 
 // Check is Open, reads every record, and writes every record of a manifest out again to compare its SHA-256.
-func Check(folder fs.FS) (Archive, error) { return read(folder, true) }
+func Check(folder fs.FS) (Archive, error) { return readFolder(folder, true) }
 
-func read(folder fs.FS, all bool) (Archive, error) {
-	chains := map[string]*reader{}
+func readFolder(folder fs.FS, all bool) (Archive, error) {
+	var names []string
 	err := fs.WalkDir(folder, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
+		if err == nil && !d.IsDir() {
+			names = append(names, name)
 		}
+		return err
+	})
+	if err != nil {
+		return Archive{}, fmt.Errorf("read evidence: %w", err)
+	}
+	return read(names, func(name string) ([]byte, error) { return fs.ReadFile(folder, name) }, all)
+}
+
+// read reads the objects that have names of evidence.
+func read(names []string, get func(string) ([]byte, error), all bool) (Archive, error) {
+	chains := map[string]*reader{}
+	for _, name := range slices.Sorted(slices.Values(names)) {
 		dir, base := path.Split(name)
 		kind := path.Base(dir) + "/"
 		if kind != recordsName && kind != daysName {
-			return nil
+			continue
 		}
 		at := path.Dir(path.Clean(dir))
 		if chains[at] == nil {
-			chains[at] = &reader{files: folder, at: at, all: all, found: map[int64]entry{}}
+			chains[at] = &reader{get: get, at: at, all: all, found: map[int64]entry{}}
 		}
 		if kind == daysName {
 			chains[at].days = append(chains[at].days, base)
 		} else {
 			chains[at].records = append(chains[at].records, base)
 		}
-		return nil
-	})
-	if err != nil {
-		return Archive{}, fmt.Errorf("read evidence: %w", err)
 	}
 	var a Archive
 	for _, at := range slices.Sorted(maps.Keys(chains)) {
@@ -110,7 +118,7 @@ func read(folder fs.FS, all bool) (Archive, error) {
 
 // reader reads one chain.
 type reader struct {
-	files         fs.FS
+	get           func(name string) ([]byte, error)
 	at            string
 	all           bool
 	days, records []string // names, sorted
@@ -135,7 +143,7 @@ func (r *reader) read() error {
 	seen := known{fleets: map[string][]Host{}, hosts: map[string]Host{}}
 	for _, base := range r.days {
 		name := path.Join(r.at, daysName, base)
-		body, err := fs.ReadFile(r.files, name)
+		body, err := r.get(name)
 		if err != nil {
 			return err
 		}
@@ -195,7 +203,7 @@ func (r *reader) record(name string) error {
 	if known && !r.all {
 		return nil
 	}
-	body, err := fs.ReadFile(r.files, name)
+	body, err := r.get(name)
 	if err != nil {
 		return err
 	}

@@ -201,33 +201,23 @@ func (l Log) close(ctx context.Context, folder string, secret Secret, day string
 	return true, nil
 }
 
-// gather reads records into a manifest, some at once.
+// gather reads records into a manifest.
 func (l Log) gather(ctx context.Context, m *Manifest, keys []string) error {
-	const atOnce = 16
+	const part = 64 // bounds what is in memory at once
 	add := m.adder()
-	for part := range slices.Chunk(keys, atOnce) {
-		bodies, errs := make([][]byte, len(part)), make([]error, len(part))
-		done := make(chan struct{})
-		for i, key := range part {
-			go func() {
-				bodies[i], _, errs[i] = l.store.Read(ctx, key)
-				done <- struct{}{}
-			}()
-		}
-		for range part {
-			<-done
-		}
-		if err := errors.Join(errs...); err != nil {
+	for keys := range slices.Chunk(keys, part) {
+		bodies, err := readAll(ctx, l.store, keys)
+		if err != nil {
 			return err
 		}
 		for i, body := range bodies {
 			r, err := Decode(body)
 			if err != nil { // it is closed as what it is: Check tells of it
 				r = Record{}
-				r.Sequence, _ = sequenceOf(part[i])
+				r.Sequence, _ = sequenceOf(keys[i])
 			}
 			if err := add(r, Sum(body)); err != nil {
-				return fmt.Errorf("%s: %w", part[i], err)
+				return fmt.Errorf("%s: %w", keys[i], err)
 			}
 		}
 	}

@@ -216,6 +216,13 @@ func TestADayIsClosedWithoutLoss(t *testing.T) {
 			t.Errorf("%s: other records (-written +read):\n%s", name, diff)
 		}
 	}
+	got, err := collect(t.Context(), s, []Secret{fleetSecret}, r1.AddDate(0, 0, 1), r1.AddDate(0, 0, 2))
+	if err != nil || len(got.Chains) != 1 || len(got.Chains[0].Records) != 76 {
+		t.Errorf("a day and those around it: %d chains, %v", len(got.Chains), err)
+	}
+	if got, err = collect(t.Context(), s, []Secret{fleetSecret}, r1.AddDate(0, 0, 9), r1.AddDate(0, 0, 10)); err != nil || len(got.Chains[0].Records) != 26 {
+		t.Errorf("a period after them: %v, %v", got, err)
+	}
 	if sizeDays*5 > sizeRaw {
 		t.Errorf("%d bytes of manifests for %d of records", sizeDays, sizeRaw)
 	}

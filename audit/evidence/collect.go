@@ -1,0 +1,87 @@
+package evidence
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Collect reads the evidence of secrets, and that of the exceptions, as Open does: the manifests of a period, and
+// the records that no manifest has yet where the period reaches into them. What was before the period may be
+// missing.
+func Collect(ctx context.Context, b Bucket, secrets []Secret, from, to time.Time) (Archive, error) {
+	return collect(ctx, b, secrets, from, to)
+}
+
+func collect(ctx context.Context, s store, secrets []Secret, from, to time.Time) (Archive, error) {
+	objects := map[string][]byte{}
+	for _, secret := range append([]Secret{{}}, secrets...) {
+		folder, err := folderOf(secret)
+		if err == nil {
+			err = gather(ctx, s, folder, from, to, objects)
+		}
+		if err != nil {
+			return Archive{}, fmt.Errorf("collect evidence: %w", err)
+		}
+	}
+	var names []string
+	for name := range objects {
+		names = append(names, name)
+	}
+	return read(names, func(name string) ([]byte, error) { return objects[name], nil }, false)
+}
+
+func gather(ctx context.Context, s store, folder string, from, to time.Time, into map[string][]byte) error {
+	days, err := s.List(ctx, folder+daysName, "")
+	if err != nil {
+		return err
+	}
+	after := ""
+	if len(days) > 0 { // the last one says where the open records begin
+		last := days[len(days)-1]
+		body, _, err := s.Read(ctx, last)
+		if err != nil {
+			return err
+		}
+		m, err := DecodeManifest(body)
+		if err != nil {
+			return fmt.Errorf("%s: %w", last, err)
+		}
+		into[last], after = body, folder+recordName(m.head().Sequence)
+	}
+	// A day is closed a little after it is over, and an event tells of what was before it.
+	wanted := slices.DeleteFunc(days, func(key string) bool {
+		day, err := time.Parse(time.DateOnly, strings.TrimSuffix(path.Base(key), ".json"))
+		return err != nil || day.Before(from.AddDate(0, 0, -1)) || day.After(to.AddDate(0, 0, 1)) || into[key] != nil
+	})
+	open, err := s.List(ctx, folder+recordsName, after)
+	if err != nil {
+		return err
+	}
+	wanted = append(wanted, open...)
+	bodies, err := readAll(ctx, s, wanted)
+	for i, body := range bodies {
+		into[wanted[i]] = body
+	}
+	return err
+}
+
+// readAll reads objects, some at once.
+func readAll(ctx context.Context, s store, keys []string) ([][]byte, error) {
+	const atOnce = 16
+	bodies := make([][]byte, len(keys))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	for i, key := range keys {
+		group.Go(func() (err error) {
+			bodies[i], _, err = s.Read(ctx, key)
+			return err
+		})
+	}
+	return bodies, group.Wait()
+}
