@@ -93,7 +93,7 @@ func (x *exceptions) read(ctx context.Context) (agreed, string, error) {
 // take puts a list that was not seen before in force, if it can be read.
 func (x *exceptions) take(ctx context.Context, a agreed, tag, seen string, body []byte) (agreed, error) {
 	a.Seen = seen
-	r := evidence.Exceptions{SHA256: seen}
+	r, before := evidence.Exceptions{SHA256: seen}, a.List
 	list, err := evidence.ParseExceptions(body)
 	switch {
 	case seen == "":
@@ -103,8 +103,8 @@ func (x *exceptions) take(ctx context.Context, a agreed, tag, seen string, body 
 	default:
 		a.Known, a.List = true, list
 	}
-	r.List = a.List
-	if a.Proof, err = x.proof.Append(ctx, evidence.Secret{}, a.Proof, evidence.Record{Kind: evidence.Listed, At: time.Now(), Exceptions: &r}); err != nil {
+	r.List, r.Added, r.Removed = a.List, without(a.List, before), without(before, a.List)
+	if a.Proof, err = x.proof.Append(ctx, evidence.Secret{}, a.Proof, evidence.Record{Kind: evidence.Excepted, At: time.Now(), Exceptions: &r}); err != nil {
 		return a, err
 	}
 	text, err := json.Marshal(a)
@@ -113,6 +113,18 @@ func (x *exceptions) take(ctx context.Context, a agreed, tag, seen string, body 
 	}
 	_, err = x.store.Write(ctx, agreedKey, text, tag)
 	return a, err
+}
+
+// without are the fingerprints of a list that no exception of another is about, sorted.
+func without(list, other []evidence.Exception) []string {
+	var out []string
+	for _, e := range list {
+		if !slices.ContainsFunc(other, func(o evidence.Exception) bool { return o.Fingerprint == e.Fingerprint }) {
+			out = append(out, e.Fingerprint)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // accountKey is a foreign key in an account, on whatever host.
@@ -169,5 +181,5 @@ func (s situation) unanswered(p audit.Place, k fleet.SeenKey) bool {
 
 // answered reports that somebody answers for a foreign key.
 func (s situation) answered(p audit.Place, k fleet.SeenKey) bool {
-	return evidence.Excepted(s.agreed.List, string(p.Host), p.User, string(k.Fingerprint), s.now)
+	return evidence.Answered(s.agreed.List, string(p.Host), p.User, string(k.Fingerprint), s.now)
 }

@@ -115,7 +115,7 @@ func (e Exception) Covers(host, user, fingerprint string) bool {
 	})
 }
 
-// Excepted reports whether an exception of a list covers a key and is in force.
-func Excepted(list []Exception, host, user, fingerprint string, now time.Time) bool {
+// Answered reports whether an exception of a list covers a key and is in force.
+func Answered(list []Exception, host, user, fingerprint string, now time.Time) bool {
 	return slices.ContainsFunc(list, func(e Exception) bool { return e.Holds(now) && e.Covers(host, user, fingerprint) })
 }

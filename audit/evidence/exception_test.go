@@ -81,7 +81,7 @@ func TestAnExceptionCoversWhatItNamesUntilItsLastDayIsOver(t *testing.T) {
 		{"i-0abc", "root", a, last, false}, {"i-0abc", "deploy", a, last.Add(time.Second), false},
 		{"i-9", "anyone", b, last, true}, {"i-9", "anyone", b, last.Add(time.Second), false},
 	} {
-		if got := Excepted(list, row.host, row.user, row.print, row.at); got != row.want {
+		if got := Answered(list, row.host, row.user, row.print, row.at); got != row.want {
 			t.Errorf("%+v: %t", row, got)
 		}
 	}

@@ -23,7 +23,7 @@ const (
 	Rotated    Kind = "rotation"     // how a rotation ended
 	Reconciled Kind = "reconcile"    // rotate was asked to mend something, and what came of it
 	Alerted    Kind = "alert"        // people were told
-	Listed     Kind = "exceptions"   // the list of exceptions changed, or could not be read
+	Excepted   Kind = "exceptions"   // the list of exceptions changed, or could not be read
 )
 
 // Record is one entry in a secret's chain. Its members are in the order of their names, so that its one line of
@@ -220,9 +220,11 @@ type Alert struct {
 
 // Exceptions is the list of exceptions from now on. Where it cannot be read, the one before stays in force.
 type Exceptions struct {
-	Error  string      `json:"error,omitempty"` // why it cannot be read
-	List   []Exception `json:"list,omitempty"`
-	SHA256 string      `json:"sha256,omitempty"` // of the object; none when it is gone
+	Added   []string    `json:"added,omitempty"` // fingerprints that no exception was about before
+	Error   string      `json:"error,omitempty"` // why it cannot be read
+	List    []Exception `json:"list,omitempty"`
+	Removed []string    `json:"removed,omitempty"` // fingerprints that no exception is about any more
+	SHA256  string      `json:"sha256,omitempty"`  // of the object; none when it is gone
 }
 
 // Canonical returns the record as it stands in the bucket: one line in the canonical form of RFC 8785.

@@ -110,7 +110,7 @@ func TestTheSchemaIsThatOfTheRecords(t *testing.T) {
 		{Kind: Rotated, At: r1, Event: Event{r1, "id", "RotationFailed"}, Rotation: &Rotation{"message", "f", Failed, r1, "setSecret", "v"}},
 		{Kind: Reconciled, At: r1, Reconcile: &Reconcile{"no", []Change{{"c", "i-1", "r", "ok", "u", "missing"}}, "heal"}},
 		{Kind: Alerted, At: r1, Alert: &Alert{"drift-missing", 2, "kt-1", "kt-1-1", "r", "critical", r1, "opened", "arn"}},
-		{Kind: Listed, At: r1, Exceptions: &Exceptions{"no", []Exception{{"2027-01-31", print, []string{"i-*"}, "Ops", "launch key", "deploy"}}, strings.Repeat("0", 64)}},
+		{Kind: Excepted, At: r1, Exceptions: &Exceptions{[]string{print}, "no", []Exception{{"2027-01-31", print, []string{"i-*"}, "Ops", "launch key", "deploy"}}, []string{print}, strings.Repeat("0", 64)}},
 	}
 	appended(t, l, Head{}, records...)
 	if _, err := l.Close(t.Context(), fleetSecret, r1); err != nil {
