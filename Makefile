@@ -39,11 +39,12 @@ lint: ## gofmt, vet, staticcheck, and shellcheck where it is installed
 bench: build ## measure speed and size
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
 
-build: ## build the functions, the lab and the demo for this machine
+build: ## build the functions, the command, the lab and the demo for this machine
 	@mkdir -p $(BUILD)
 	$(FUNCTION) -o $(BUILD)/rotate ./rotate/lambda
 	$(FUNCTION) -o $(BUILD)/events ./events/lambda
 	CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o $(BUILD)/hosttools ./deploy/lab/host/tools
+	CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o $(BUILD)/keytrail ./deploy/cmd/keytrail
 	$(GO) build -o $(BUILD)/lab ./deploy/lab/cmd
 	$(GO) build -o $(BUILD)/demo ./deploy/demo
 

@@ -66,8 +66,9 @@ func (a *Auditor) Registered(ctx context.Context) ([]string, error) {
 // Verify asks every host that a secret concerns what it trusts: those of its fleet, EC2 instances that
 // have the tags of its target, and those that the register says had its keys once. The secret is as
 // Describe returned it; its tags say which hosts and users it is for. Hosts that cannot be asked are in
-// the verdict, not in the error. The error says that the verdict could not be made at all.
-func (a *Auditor) Verify(ctx context.Context, s Secret) (Verdict, error) {
+// the verdict, not in the error. The error says that the verdict could not be made at all. Where some hosts
+// are named, no other is asked or in the verdict.
+func (a *Auditor) Verify(ctx context.Context, s Secret, hosts ...fleet.InstanceID) (Verdict, error) {
 	subject, err := a.config.Limits.Subject(s.ARN, s.Name, s.Tags)
 	if err != nil {
 		return Verdict{}, fmt.Errorf("verify %s: %w", s.Name, err)
@@ -85,7 +86,7 @@ func (a *Auditor) Verify(ctx context.Context, s Secret) (Verdict, error) {
 	if why, ok := s.Tags[wanted.TagHold]; ok {
 		v.Held = &why
 	}
-	if err := a.inspect(ctx, k, q, view, &v); err != nil {
+	if err := a.inspect(ctx, k, q, view, &v, hosts); err != nil {
 		return Verdict{}, fmt.Errorf("verify %s: %w", s.Name, err)
 	}
 	v.sort()
@@ -108,7 +109,7 @@ func (a *Auditor) VerifyGone(ctx context.Context, arn string) (Verdict, error) {
 	q.Secret.Gone = true
 	v := verdictOf(k, trust.Decide(q))
 	v.Gone = true
-	if err := a.inspect(ctx, k, q, view, &v); err != nil {
+	if err := a.inspect(ctx, k, q, view, &v, nil); err != nil {
 		return Verdict{}, fmt.Errorf("verify %s: %w", arn, err)
 	}
 	v.sort()
@@ -158,8 +159,9 @@ func madeAt(k wanted.Knowledge, version string) time.Time {
 	return time.Time{}
 }
 
-// inspect asks the hosts and adds their places to the verdict.
-func (a *Auditor) inspect(ctx context.Context, k wanted.Knowledge, q trust.Question, view *register.View, v *Verdict) error {
+// inspect asks the hosts, or only some, and adds their places to the verdict.
+func (a *Auditor) inspect(ctx context.Context, k wanted.Knowledge, q trust.Question, view *register.View, v *Verdict, hosts []fleet.InstanceID) error {
+	other := func(id fleet.InstanceID) bool { return len(hosts) > 0 && !slices.Contains(hosts, id) }
 	var nodes []fleet.Node
 	var err error
 	if len(k.Subject.Target) > 0 { // a secret that is gone has no fleet any more
@@ -170,13 +172,15 @@ func (a *Auditor) inspect(ctx context.Context, k wanted.Knowledge, q trust.Quest
 		if err != nil {
 			return err
 		}
-		v.Places = append(v.Places, missing...)
+		v.Places = append(v.Places, slices.DeleteFunc(missing, func(p Place) bool { return other(p.Host) })...)
 	}
+	strays := slices.DeleteFunc(k.Strays(q, nodes), func(p register.Place) bool { return other(fleet.InstanceID(p.Host)) })
+	nodes = slices.DeleteFunc(nodes, func(n fleet.Node) bool { return other(n.ID) })
 	ours, err := a.ask(ctx, k, k.InFleet(q, nodes, k.Subject.Users)...)
 	if err != nil {
 		return err
 	}
-	left, err := a.left(ctx, k, q, k.Strays(q, nodes))
+	left, err := a.left(ctx, k, q, strays)
 	if err != nil {
 		return err
 	}

@@ -130,8 +130,11 @@ func (c *Consumer) find(ctx context.Context, id SecretID) (found, error) {
 }
 
 // ours reports whether a secret says itself that Keytrail looks after it.
-func (c *Consumer) ours(s audit.Secret) bool {
-	if s.Function == c.config.Rotate {
+func (c *Consumer) ours(s audit.Secret) bool { return Ours(s, c.config.Rotate) }
+
+// Ours reports whether a secret says itself that Keytrail looks after it, whose rotation function has an ARN.
+func Ours(s audit.Secret, rotate string) bool {
+	if s.Function == rotate {
 		return true
 	}
 	for name := range s.Tags {
