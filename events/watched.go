@@ -20,6 +20,7 @@ type Watched struct {
 type Rotation struct {
 	Version string
 	Began   time.Time // when it is first known to have done anything
+	Started time.Time // as far as an event told
 	Outcome Outcome
 	Ended   time.Time // zero while it is not known how
 	// Of a failure.
@@ -54,7 +55,7 @@ func ReadWatched(ctx context.Context, bucket evidence.Bucket, arn string) (Watch
 
 // told is the rotation by how it ended last.
 func (r *rotationSeen) told() Rotation {
-	t := Rotation{Version: r.Version, Began: r.begun(), Outcome: Running, Step: r.Step, Message: r.Message}
+	t := Rotation{Version: r.Version, Began: r.begun(), Started: r.Started, Outcome: Running, Step: r.Step, Message: r.Message}
 	if r.Started.IsZero() && !r.ByHand.IsZero() {
 		t.Outcome, t.Ended = ByHand, r.ByHand
 	}

@@ -73,7 +73,7 @@ func (s *session) command() *cobra.Command {
 	flags.StringVar(&s.stackName, "stack", "keytrail", "`name` of the CloudFormation stack")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{table, asJSON}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	root.AddCommand(
-		s.statusCommand(), s.verifyCommand(),
+		s.statusCommand(), s.verifyCommand(), s.historyCommand(),
 	)
 	return root
 }

@@ -132,6 +132,15 @@ type cell struct {
 
 func word(text string) cell { return cell{text, plain} }
 
+// words makes a row without colours.
+func words(texts ...string) []cell {
+	row := make([]cell, len(texts))
+	for i, t := range texts {
+		row[i] = word(t)
+	}
+	return row
+}
+
 // table writes rows below a head, each column as wide as its widest text but the last.
 func (s *screen) table(head []string, rows [][]cell) {
 	s.quiet()

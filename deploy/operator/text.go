@@ -63,6 +63,14 @@ func ago(t, now time.Time) string {
 	return span(now.Sub(t)) + " ago"
 }
 
+// moment is a time as people read it, in UTC.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
+
 // plural counts things.
 func plural(n int, thing string) string {
 	if n == 1 {
@@ -70,3 +78,6 @@ func plural(n int, thing string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
 }
+
+// short is the start of an id that people tell apart by it.
+func short(id string) string { return id[:min(8, len(id))] }
