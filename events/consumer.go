@@ -34,7 +34,7 @@ type Consumer struct {
 	objects         evidence.Bucket
 	proof           evidence.Log
 	exceptions      *exceptions
-	rotator         rotator
+	rotator         Rotator
 	queues          queues
 	metrics         metrics
 	log             *slog.Logger
@@ -63,7 +63,7 @@ func New(c Config, cfg aws.Config, log *slog.Logger, out io.Writer) *Consumer {
 	return &Consumer{
 		config: c, account: account, region: region, auditor: auditor,
 		desk:     alert.New(bucket, alert.NewTopics(sns.NewFromConfig(cfg), site, c.Topics), alert.Rules{Repeat: c.Repeat, Mute: c.Mute, Topics: topics}),
-		journals: journals{bucket}, rotator: newRotator(cfg, c.Rotate),
+		journals: journals{bucket}, rotator: NewRotator(cfg, c.Rotate),
 		objects: bucket, proof: proof, exceptions: &exceptions{store: bucket, proof: proof},
 		queues: newQueues(cfg, c.Queue, c.DeadLetters), metrics: metrics{out}, log: log,
 	}

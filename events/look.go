@@ -413,7 +413,7 @@ func commandOf(r *rotate.ActionResult, p audit.Place) string {
 func (k *visit) reconcile(ctx context.Context, why string, req rotate.ActionRequest) (*rotate.ActionResult, error) {
 	req.Action, req.SecretID = rotate.Reconcile, k.named.ARN
 	k.old = true
-	result, err := k.rotator.ask(ctx, req)
+	result, err := k.rotator.Ask(ctx, req)
 	k.records = append(k.records, reconciled(why, result, err))
 	if err != nil {
 		return result, fmt.Errorf("reconcile: %w", err)

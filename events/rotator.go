@@ -13,15 +13,16 @@ import (
 	"github.com/keytrail/keytrail/rotate"
 )
 
-// rotator asks the rotation function for actions, through the one door that this function has to it.
-type rotator struct {
+// Rotator asks the rotation function for actions, through the one door that it has for them. Make it with
+// NewRotator.
+type Rotator struct {
 	client   *signed.Client
 	function string // name
 }
 
-// newRotator returns a rotator for a function of the configuration's account and Region.
-func newRotator(config aws.Config, arn string) rotator {
-	return rotator{signed.New(config, "lambda", func(r signed.Reply) (code, message string) {
+// NewRotator returns a Rotator for a function of the configuration's account and Region.
+func NewRotator(config aws.Config, arn string) Rotator {
+	return Rotator{signed.New(config, "lambda", func(r signed.Reply) (code, message string) {
 		var answer struct{ Message string }
 		_ = json.Unmarshal(r.Body, &answer) // a gateway answers in no JSON
 		code, _, _ = strings.Cut(r.Header.Get("X-Amzn-Errortype"), ":")
@@ -29,9 +30,9 @@ func newRotator(config aws.Config, arn string) rotator {
 	}), nameOf(arn)}
 }
 
-// ask returns what an action came to. An action is safe to be asked for again.
+// Ask returns what an action came to. An action is safe to be asked for again.
 // https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
-func (r rotator) ask(ctx context.Context, req rotate.ActionRequest) (*rotate.ActionResult, error) {
+func (r Rotator) Ask(ctx context.Context, req rotate.ActionRequest) (*rotate.ActionResult, error) {
 	payload, err := json.Marshal(req)
 	if err != nil {
 		return nil, err

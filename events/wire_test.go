@@ -45,7 +45,7 @@ const (
 func TestAnActionIsAskedForThroughItsAlias(t *testing.T) {
 	t.Parallel()
 	config, all := wire(t, 200, nil, `{"Action":"reconcile","Version":"v"}`)
-	result, err := newRotator(config, functionARN).ask(t.Context(), rotate.ActionRequest{Action: rotate.Reconcile, SecretID: "arn"})
+	result, err := NewRotator(config, functionARN).Ask(t.Context(), rotate.ActionRequest{Action: rotate.Reconcile, SecretID: "arn"})
 	if err != nil || result.Version != "v" {
 		t.Errorf("%+v, %v", result, err)
 	}
@@ -72,7 +72,7 @@ func TestWhyAnActionFailedIsTold(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			config, _ := wire(t, row.status, row.header, row.body)
-			if _, err := newRotator(config, functionARN).ask(t.Context(), rotate.ActionRequest{}); err == nil || err.Error() != row.want {
+			if _, err := NewRotator(config, functionARN).Ask(t.Context(), rotate.ActionRequest{}); err == nil || err.Error() != row.want {
 				t.Errorf("error %v, want %s", err, row.want)
 			}
 		})

@@ -3,7 +3,9 @@ package operator
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -122,6 +124,24 @@ func (s *screen) quiet() {
 		s.progress()
 		s.progress = nil
 	}
+}
+
+// confirm asks a question that only a yes answers with yes.
+func (s *screen) confirm(question string) (bool, error) {
+	s.quiet()
+	if !term.IsTerminal(int(s.In.Fd())) {
+		return false, &failure{code: exitUsage, err: errors.New("nobody is there to ask: " + question), fix: "say --yes if you mean it"}
+	}
+	fmt.Fprintf(s.Err, "%s [y/N] ", question)
+	line, err := bufio.NewReader(s.In).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, fmt.Errorf("read the answer: %w", err)
+	}
+	switch strings.ToLower(strings.TrimSpace(line)) {
+	case "y", "yes":
+		return true, nil
+	}
+	return false, nil
 }
 
 // cell is one of a table. Its text is cleaned when it is written.

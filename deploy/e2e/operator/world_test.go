@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	smtypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"golang.org/x/crypto/ssh"
@@ -254,6 +255,16 @@ func (w *world) sweep() {
 func (w *world) deliver(event string) {
 	w.t.Helper()
 	if err := w.Lambda().InvokeEvent(w.t.Context(), "keytrail-events", []byte(event)); err != nil {
+		w.t.Fatal(err)
+	}
+	w.settle()
+}
+
+// tag gives a secret a tag.
+func (w *world) tag(secret, key, value string) {
+	w.t.Helper()
+	_, err := w.secrets.TagResource(w.t.Context(), &secretsmanager.TagResourceInput{SecretId: &secret, Tags: []smtypes.Tag{{Key: &key, Value: &value}}})
+	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.settle()
