@@ -101,7 +101,7 @@ func (c client) do(ctx context.Context, service, method, path string, header htt
 // handlers are written with, spell them.
 var serviceNames = map[string]string{
 	"s3": "S3", "ssm": "Ssm", "secretsmanager": "SecretsManager", "sns": "Sns", "sqs": "Sqs", "events": "EventBridge",
-	"scheduler": "Scheduler", "lambda": "Lambda", "cloudtrail": "CloudTrail",
+	"scheduler": "Scheduler", "lambda": "Lambda", "cloudtrail": "CloudTrail", "logs": "CloudWatchLogs",
 }
 
 // read takes code and message out of an error in JSON or XML.
