@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// job is the event of one secret of a sweep, as it stands in the queue: an envelope like EventBridge's, so
+// job is one part of what a sweep asks for, as it stands in the queue: an envelope like EventBridge's, so
 // that one decoder reads all.
 type job struct {
 	Version    string    `json:"version"`
@@ -19,15 +19,26 @@ type job struct {
 }
 
 type jobDetail struct {
-	SecretID text `json:"secretId"`
+	SecretID text `json:"secretId,omitempty"`
+	Period   text `json:"period,omitempty"`
 }
 
 // EncodeCheck returns the message that asks for a look at one secret, as a part of a sweep. Decode reads
 // it as a Check with the sweep's id, time, account and Region.
 func EncodeCheck(sweep Event, secret SecretID) ([]byte, error) {
+	return sweep.job(checkSecret, jobDetail{SecretID: text(secret.String())})
+}
+
+// EncodeReport returns the message that asks for the report of a period: a day as 2006-01-02, or a month as 2006-01.
+// Decode reads it as a Report with the sweep's id, time, account and Region.
+func EncodeReport(sweep Event, period string) ([]byte, error) {
+	return sweep.job(writeReport, jobDetail{Period: text(period)})
+}
+
+func (e Event) job(detailType string, detail jobDetail) ([]byte, error) {
 	return json.Marshal(job{
-		Version: "0", ID: sweep.ID, Source: ownSource, DetailType: checkSecret,
-		Account: sweep.Account, Region: sweep.Region, Time: sweep.At, Detail: jobDetail{text(secret.String())},
+		Version: "0", ID: e.ID, Source: ownSource, DetailType: detailType,
+		Account: e.Account, Region: e.Region, Time: e.At, Detail: detail,
 	})
 }
 
@@ -37,4 +48,14 @@ func (env envelope) readCheck(e *Event) error {
 		return err
 	}
 	return e.setSecret(d.SecretID)
+}
+
+func (env envelope) readReport(e *Event) error {
+	var d jobDetail
+	if err := unmarshal(env.Detail, &d); err != nil {
+		return err
+	}
+	e.Period = string(d.Period)
+	_, _, err := periodOf(e.Period)
+	return err
 }

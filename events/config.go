@@ -30,7 +30,17 @@ type Config struct {
 	Readers  []Pattern // who may read private keys; none turns the check off
 	Mute     []alert.ID
 	Runbook  string // URL
+	// Reports are written each day, each month, or both; none turns them off.
+	Reports []Every
 }
+
+// Every is how often a report is written.
+type Every string
+
+const (
+	Daily   Every = "daily"
+	Monthly Every = "monthly"
+)
 
 // Heal says which drift is mended without asking.
 type Heal string
@@ -71,6 +81,7 @@ func ParseConfig(getenv func(string) string) (Config, error) {
 		Readers:     environ.Parse(e, "KEYTRAIL_READERS", "", patterns),
 		Mute:        environ.Parse(e, "KEYTRAIL_MUTE", string(alert.RotationSucceeded), conditions),
 		Runbook:     e.Text("KEYTRAIL_RUNBOOK"),
+		Reports:     environ.Parse(e, "KEYTRAIL_REPORTS", "daily,monthly", reports),
 	}
 	if e.Text("KEYTRAIL_CHAT_TOPIC") != "" {
 		c.Topics[alert.Chat] = environ.Parse(e, "KEYTRAIL_CHAT_TOPIC", "", arnOf("sns"))
@@ -144,6 +155,20 @@ func conditions(text string) ([]alert.ID, error) {
 			return nil, fmt.Errorf("no condition is named %q", w)
 		}
 		all = append(all, alert.ID(w))
+	}
+	return all, nil
+}
+
+func reports(text string) ([]Every, error) {
+	var all []Every
+	for _, w := range words(text) {
+		switch every := Every(w); every {
+		case Daily, Monthly:
+			all = append(all, every)
+		case "none":
+		default:
+			return nil, fmt.Errorf("%q is neither daily, monthly nor none", w)
+		}
 	}
 	return all, nil
 }

@@ -30,6 +30,8 @@ type Consumer struct {
 	account, region string
 	auditor         *audit.Auditor
 	desk            *alert.Desk
+	topics          alert.Topics
+	topicNames      []alert.Topic
 	journals        journals
 	objects         evidence.Bucket
 	proof           evidence.Log
@@ -60,9 +62,11 @@ func New(c Config, cfg aws.Config, log *slog.Logger, out io.Writer) *Consumer {
 	proof := evidence.NewLog(bucket, c.Stack.Retention, evidence.Stack{
 		Account: account, Grace: c.Stack.Grace.String(), Heal: string(c.Heal), Readers: len(c.Readers) > 0, Region: region,
 	})
+	publisher := alert.NewTopics(sns.NewFromConfig(cfg), site, c.Topics)
 	return &Consumer{
 		config: c, account: account, region: region, auditor: auditor,
-		desk:     alert.New(bucket, alert.NewTopics(sns.NewFromConfig(cfg), site, c.Topics), alert.Rules{Repeat: c.Repeat, Mute: c.Mute, Topics: topics}),
+		topics: publisher, topicNames: topics,
+		desk:     alert.New(bucket, publisher, alert.Rules{Repeat: c.Repeat, Mute: c.Mute, Topics: topics}),
 		journals: journals{bucket}, rotator: NewRotator(cfg, c.Rotate),
 		objects: bucket, proof: proof, exceptions: &exceptions{store: bucket, proof: proof},
 		queues: newQueues(cfg, c.Queue, c.DeadLetters), metrics: metrics{out}, log: log,

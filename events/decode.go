@@ -81,6 +81,7 @@ const (
 	labelUpdated   = "Secret Label Updated"
 	scheduledEvent = "Scheduled Event"
 	checkSecret    = "Check Secret"
+	writeReport    = "Write Report"
 )
 
 // route is what an event is dispatched by. Name is CloudTrail's eventName, empty for other events.
@@ -110,6 +111,7 @@ var routes = sync.OnceValue(func() map[route]reader {
 		{schedulerSource, scheduledEvent, ""}: {Sweep, envelope.readSweep},
 		{rulesSource, scheduledEvent, ""}:     {Sweep, envelope.readSweep},
 		{ownSource, checkSecret, ""}:          {Check, envelope.readCheck},
+		{ownSource, writeReport, ""}:          {Report, envelope.readReport},
 	}
 	for _, k := range serviceKinds {
 		m[route{secretsManager, serviceEvent, string(k)}] = reader{k, envelope.readRecord}
@@ -157,7 +159,7 @@ func (env envelope) event() (Event, error) {
 		return Event{}, fmt.Errorf("%s has no time", e.Kind)
 	case e.Account == "" || e.Region == "":
 		return Event{}, fmt.Errorf("%s has no account or no Region", e.Kind)
-	case e.Secret.IsZero() && e.Kind != Sweep && !e.Refused():
+	case e.Secret.IsZero() && e.Kind != Sweep && e.Kind != Report && !e.Refused():
 		return Event{}, fmt.Errorf("%s names no secret", e.Kind)
 	}
 	return e, nil

@@ -42,6 +42,8 @@ const (
 	Sweep Kind = "sweep"
 	// Check is a part of a sweep: look at one secret.
 	Check Kind = "check"
+	// Report asks for the report of a period.
+	Report Kind = "report"
 )
 
 // Event is one occurrence. Only Decode makes one. Beside Kind, ID and the envelope's fields, a field is
@@ -55,7 +57,7 @@ type Event struct {
 	// Source, DetailType and Name are what an Unknown event was dispatched by.
 	Source, DetailType, Name string
 
-	Secret SecretID // none for Sweep and, maybe, for a refused call
+	Secret SecretID // none for Sweep, Report and, maybe, for a refused call
 	// Version is the version that it is about: the rotation's token, the new version of a put, the one that
 	// gets a label, the one that was read.
 	Version string
@@ -73,6 +75,8 @@ type Event struct {
 	// Step and Function are read from a RotationFailed message that has the documented form. Function is
 	// also the ARN that a RotateSecret call sent.
 	Step, Function string
+	// Period is what a Report is of: a day as 2006-01-02, or a month as 2006-01.
+	Period string
 	// Forced says that DeleteSecret left no recovery window.
 	Forced bool
 }

@@ -22,6 +22,7 @@ const (
 	shared     = "shared"    // another look answers it
 	expected   = "expected"  // a reader who may read
 	fanned     = "fanned out"
+	reported   = "reported"
 )
 
 // depth is how much of a secret an event asks to be looked at.
@@ -51,6 +52,8 @@ func (c *Consumer) react(ctx context.Context, e Event) (outcome string, err erro
 		return ignored, nil
 	case e.Kind == Sweep:
 		return fanned, c.sweep(ctx, e)
+	case e.Kind == Report:
+		return reported, c.report(ctx, e.Period)
 	case e.Refused():
 		return refusedOne, nil
 	case !e.In(c.account, c.region):

@@ -11,9 +11,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Collect reads the evidence of secrets, and that of the exceptions, as Open does: the manifests of a period, and
-// the records that no manifest has yet where the period reaches into them. What was before the period may be
-// missing.
+// Collect reads the evidence of secrets as Open does: the manifests of a period, and the records that no manifest
+// has yet. What was before the period may be missing, but for the exceptions, of which it reads all.
 func Collect(ctx context.Context, b Bucket, secrets []Secret, from, to time.Time) (Archive, error) {
 	return collect(ctx, b, secrets, from, to)
 }
@@ -22,8 +21,12 @@ func collect(ctx context.Context, s store, secrets []Secret, from, to time.Time)
 	objects := map[string][]byte{}
 	for _, secret := range append([]Secret{{}}, secrets...) {
 		folder, err := folderOf(secret)
+		since := from
+		if secret == (Secret{}) {
+			since = time.Time{}
+		}
 		if err == nil {
-			err = gather(ctx, s, folder, from, to, objects)
+			err = gather(ctx, s, folder, since, to, objects)
 		}
 		if err != nil {
 			return Archive{}, fmt.Errorf("collect evidence: %w", err)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -39,7 +40,7 @@ type objects interface {
 	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
 }
 
-// Bucket reads and writes small JSON objects. It is safe for concurrent use.
+// Bucket reads and writes small objects. It is safe for concurrent use.
 type Bucket struct {
 	objects objects
 	name    string
@@ -108,9 +109,20 @@ func (b Bucket) Create(ctx context.Context, key string, body []byte, keep regist
 func (b Bucket) write(key string, body []byte) *s3.PutObjectInput {
 	sum := sha256.Sum256(body)
 	return &s3.PutObjectInput{
-		Bucket: &b.name, Key: &key, Body: bytes.NewReader(body), ContentType: aws.String("application/json"),
+		Bucket: &b.name, Key: &key, Body: bytes.NewReader(body), ContentType: aws.String(contentType(key)),
 		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:])),
 	}
+}
+
+// contentType is what a browser is told that an object is, by the end of its key.
+func contentType(key string) string {
+	switch path.Ext(key) {
+	case ".html":
+		return "text/html; charset=utf-8"
+	case ".csv":
+		return "text/csv; charset=utf-8"
+	}
+	return "application/json"
 }
 
 // List returns the keys of all objects below a prefix that come after a key, in their order.

@@ -27,8 +27,8 @@ type Options struct {
 	MaxAge time.Duration
 	// Within is how soon each rotation is to be verified. 0: an hour.
 	Within     time.Duration
-	Before     *Report // the one before, for what changed
-	Exceptions []Exception
+	Before     *Report     // the one before, for what changed
+	Exceptions []Exception // nil: the list that the evidence says was in force at the end
 }
 
 // end is until when evidence can have been gathered.
@@ -44,6 +44,9 @@ func (o *Options) end() time.Time {
 func Build(archive evidence.Archive, o Options) Report {
 	chains := gather(archive, o.Secrets)
 	o.complete(chains)
+	if o.Exceptions == nil {
+		o.Exceptions = inForce(archive, o.To)
+	}
 	r := Report{
 		Form: Form, Generated: o.Now, From: o.From, To: o.To, Within: o.Within.String(),
 		Findings: []Finding{}, Exceptions: []ExceptionUse{}, Secrets: []Secret{}, Faults: []Fault{}, Untested: untested[:], Method: method[:],

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/keytrail/keytrail/audit/evidence"
 	"github.com/keytrail/keytrail/audit/line"
 )
 
@@ -16,6 +17,27 @@ type Exception struct {
 	Owner       string
 	Reason      string
 	Expires     time.Time // zero: never
+}
+
+// inForce is the list of exceptions that the evidence says was in force at a time.
+func inForce(archive evidence.Archive, at time.Time) []Exception {
+	var list []evidence.Exception
+	for _, c := range archive.Chains {
+		for _, r := range c.Records {
+			if r.Exceptions != nil && r.At.Before(at) {
+				list = r.Exceptions.List
+			}
+		}
+	}
+	var out []Exception
+	for _, e := range list {
+		last, err := time.Parse(time.DateOnly, e.Expires)
+		if err != nil {
+			continue // no such list was ever in force
+		}
+		out = append(out, Exception{e.Fingerprint, e.User, e.Hosts, e.Owner, e.Reason, last.AddDate(0, 0, 1)})
+	}
+	return out
 }
 
 func (e Exception) covers(host, user, fingerprint string) bool {

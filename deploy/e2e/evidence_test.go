@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/keytrail/keytrail/audit/evidence"
+	"github.com/keytrail/keytrail/audit/report"
 	"github.com/keytrail/keytrail/deploy/lab/host"
 )
 
@@ -205,6 +208,9 @@ func TestWhatWasSeenDoneAndToldIsKept(t *testing.T) {
 		}
 	}
 
+	w.mails()
+	w.reportOf(time.Now().UTC().Format(time.DateOnly))
+
 	// Nobody deletes it, and a day that is over is closed once, though its keeper forgot where it ends.
 	name, key := bucket, slices.Sorted(maps.Keys(w.evidence()))[0]
 	kept, err := w.objects().GetObjectRetention(t.Context(), &s3.GetObjectRetentionInput{Bucket: &name, Key: &key})
@@ -227,5 +233,51 @@ func TestWhatWasSeenDoneAndToldIsKept(t *testing.T) {
 	}
 	if chain = w.proofs(); days != 1 || len(chain.Records) != before+2 {
 		t.Errorf("%d days closed, %d records after %d", days, len(chain.Records), before)
+	}
+}
+
+// reportOf has the report of a period written, and reads what people get: the mail, the message and the report.
+func (w *watched) reportOf(period string) {
+	w.t.Helper()
+	job, err := json.Marshal(map[string]any{
+		"version": "0", "id": "0b1f6a2e-3c4d-4e5f-8a9b-0c1d2e3f4a5b", "source": "keytrail", "detail-type": "Write Report", "account": "111122223333",
+		"region": "us-east-1", "time": time.Now().UTC().Format(time.RFC3339), "detail": map[string]string{"period": period},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.deliver(string(job))
+	mail := w.expect("[REPORT] ")[0]
+	words := strings.Join(strings.Fields(mail.text), " ")
+	for _, want := range []string{"Secrets 1", "Hosts 1 of 2 gave a definite answer", "Rotations 1 succeeded, 1 did not", "What stands", "s3/object/" + bucket} {
+		if !strings.Contains(words, want) {
+			w.t.Errorf("the mail lacks %q:\n%s", want, mail.text)
+		}
+	}
+	name, prefix := bucket, "reports/"
+	list, err := w.objects().ListObjectsV2(w.t.Context(), &s3.ListObjectsV2Input{Bucket: &name, Prefix: &prefix})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var found []string
+	for _, o := range list.Contents {
+		found = append(found, path.Base(*o.Key))
+		out, err := w.objects().GetObject(w.t.Context(), &s3.GetObjectInput{Bucket: &name, Key: o.Key})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if path.Ext(*o.Key) != ".json" || path.Base(*o.Key) != "report.json" {
+			continue
+		}
+		r, err := report.ReadJSON(out.Body)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if r.Summary.Status != report.Fail || len(r.Faults) != 0 || r.Summary.Records == 0 || len(r.Secrets) != 1 {
+			w.t.Errorf("the report says %+v, faults %v", r.Summary, r.Faults)
+		}
+	}
+	if !slices.Contains(found, "report.json") {
+		w.t.Errorf("the report is %q", found)
 	}
 }

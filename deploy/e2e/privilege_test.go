@@ -107,6 +107,7 @@ func TestTheTemplateGivesEveryRightThatIsNeededAndNoOther(t *testing.T) {
 	for key, statement := range map[string]string{
 		"register/planted.json": "RegisterWrittenByRotateAlone", "bundle/planted.jsonl": "RegisterWrittenByRotateAlone", "alerts/planted.json": "AlertsWrittenByEventsAlone", "watch/planted.json": "AlertsWrittenByEventsAlone",
 		"evidence/planted.json": "AlertsWrittenByEventsAlone", "baseline/planted.json": "AlertsWrittenByEventsAlone",
+		"reports/planted.json": "AlertsWrittenByEventsAlone",
 	} {
 		if _, err := w.objects().PutObject(t.Context(), &s3.PutObjectInput{Bucket: &name, Key: &key, Body: strings.NewReader("{}")}); says(err, "AccessDenied") != nil {
 			t.Errorf("the operator writes %s: %v", key, err)
