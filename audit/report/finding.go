@@ -165,7 +165,7 @@ func (s *standing) breaks() bool {
 
 var (
 	severityRank = map[Severity]int{Critical: 0, High: 1, Medium: 2, Low: 3, Info: 4}
-	standingRank = map[FindingStatus]int{Open: 0, Occurred: 1, Mended: 2}
+	standingRank = map[FindingStatus]int{Open: 0, Occurred: 0, Mended: 1}
 )
 
 func compareFindings(a, b Finding) int {

@@ -184,7 +184,7 @@ func october(t testing.TB) evidence.Archive {
 			a.verify(third.Add(110*time.Second), well(4, third, hosts...))
 		}
 	}
-	a.alert(to.Add(-9*time.Hour), evidence.Alert{Condition: "private-key-read", ID: "kt-read-1", Message: "m", Reason: "GetSecretValue",
+	a.alert(to.Add(-9*time.Hour), evidence.Alert{Condition: "private-key-read", ID: "kt-read-1", Message: "kt-read-1-7", Reason: "GetSecretValue",
 		Severity: "critical", Since: to.Add(-9 * time.Hour), Status: "opened", Who: "arn:aws:iam::111122223333:role/" + "operators/maria"})
 
 	old := from.AddDate(0, 0, -70)
@@ -239,4 +239,24 @@ func written(t testing.TB, write func(*bytes.Buffer) error) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// hostileReport has the hostile text wherever a text comes from outside.
+func hostileReport(t testing.TB) Report {
+	bad := evidence.Secret{ARN: arnPrefix + hostile + "-AbCdEf", Name: hostile}
+	b := newBook(t, bad)
+	v := well(1, from, evidence.Host{ID: hostile, Users: []evidence.User{{Name: hostile, State: "refused", Reason: hostile,
+		Foreign: []evidence.Foreign{{Comment: hostile, Fingerprint: vendor, Path: hostile, Type: hostile}}}}})
+	v.Clean, v.Commands, v.Version, v.Fingerprint, v.Held = false, []string{hostile}, hostile, hostile, new(string)
+	*v.Held = hostile
+	v.Keys[0].Type, v.Keys[0].Version, v.Keys[0].Fingerprint, v.Keys[0].Bits = hostile, hostile, hostile, 0
+	v.Settings.Ours, v.Settings.Function, v.Settings.Schedule, v.Settings.Days, v.Settings.Pending = false, hostile, hostile, 0, hostile
+	b.verify(from.AddDate(0, 0, 1), v)
+	b.verify(from.AddDate(0, 0, 3), v)
+	b.rotate(from.AddDate(0, 0, 4), evidence.Rotation{Failure: hostile, Outcome: evidence.Outcome(hostile), Step: hostile, Version: hostile})
+	b.alert(from.AddDate(0, 0, 5), evidence.Alert{Condition: "value-changed", ID: hostile, Reason: hostile, Status: "opened", Who: hostile})
+	b.alert(from.AddDate(0, 0, 5), evidence.Alert{Condition: hostile, ID: hostile, Status: "opened"})
+	o := october31
+	o.Exceptions = []Exception{{Fingerprint: hostile, User: hostile, Hosts: []string{hostile}, Owner: hostile, Reason: hostile}}
+	return Build(evidence.Archive{Chains: []evidence.Chain{b.Chain}, Faults: []evidence.Fault{{Path: hostile, Secret: bad, What: hostile, Detail: hostile}}}, o)
 }

@@ -23,7 +23,7 @@ type Report struct {
 	Within     string          `json:"within"`
 	Summary    Summary         `json:"summary"`
 	Controls   []ControlResult `json:"controls"` // KT-1 first
-	Findings   []Finding       `json:"findings"` // open, occurred, mended; the most severe first
+	Findings   []Finding       `json:"findings"` // the most severe first, and what was mended last
 	Exceptions []ExceptionUse  `json:"exceptions"`
 	Changes    *Changes        `json:"changes,omitempty"` // since the report before, where that is given
 	Secrets    []Secret        `json:"secrets"`           // by name

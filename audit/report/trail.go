@@ -380,7 +380,7 @@ func (t *trail) alert(e entry, in bool) {
 	}
 	if what, ok := told[a.Condition]; ok && a.Status != "resolved" {
 		t.occurred(e, issue{control: what.control, scope: line.Plain(a.ID, maxName), title: what.title, severity: what.severity,
-			detail: joined("; ", line.Plain(a.Who, 2*maxName), line.Plain(a.Message, maxText), line.Plain(a.Reason, maxText))})
+			detail: joined("; ", line.Plain(a.Who, 2*maxName), line.Plain(a.Reason, maxText))})
 	}
 }
 
