@@ -29,6 +29,7 @@ type Consumer struct {
 	config          Config
 	account, region string
 	auditor         *audit.Auditor
+	hosts           asker
 	desk            *alert.Desk
 	topics          alert.Topics
 	topicNames      []alert.Topic
@@ -36,10 +37,27 @@ type Consumer struct {
 	objects         evidence.Bucket
 	proof           evidence.Log
 	exceptions      *exceptions
-	rotator         Rotator
-	queues          queues
+	rotator         actor
+	queues          sender
 	metrics         metrics
 	log             *slog.Logger
+}
+
+// asker asks hosts what they trust. *audit.Auditor is one.
+type asker interface {
+	Verify(context.Context, audit.Secret, ...fleet.InstanceID) (audit.Verdict, error)
+	VerifyGone(ctx context.Context, arn string) (audit.Verdict, error)
+}
+
+// actor has rotate do something. Rotator is one.
+type actor interface {
+	Ask(context.Context, rotate.ActionRequest) (*rotate.ActionResult, error)
+}
+
+// sender puts messages into queues: checks, and what no retry can mend.
+type sender interface {
+	ask(ctx context.Context, messages []string) error
+	bury(ctx context.Context, body []byte, why *MalformedError) error
 }
 
 // New returns a Consumer for an account and Region of AWS. Metrics are written to out, a line each.
@@ -59,18 +77,24 @@ func New(c Config, cfg aws.Config, log *slog.Logger, out io.Writer) *Consumer {
 	}, secretsmanager.NewFromConfig(cfg), register.New(objects, c.Stack.Bucket, register.Retention{}),
 		fleet.New(c.Stack.Fleet, ssm.NewFromConfig(cfg)), audit.NewEC2(cfg))
 	account, region := c.place()
-	proof := evidence.NewLog(bucket, c.Stack.Retention, evidence.Stack{
-		Account: account, Grace: c.Stack.Grace.String(), Heal: string(c.Heal), Readers: len(c.Readers) > 0, Region: region,
-	})
 	publisher := alert.NewTopics(sns.NewFromConfig(cfg), site, c.Topics)
-	return &Consumer{
-		config: c, account: account, region: region, auditor: auditor,
+	k := &Consumer{
+		config: c, account: account, region: region, auditor: auditor, hosts: auditor,
 		topics: publisher, topicNames: topics,
-		desk:     alert.New(bucket, publisher, alert.Rules{Repeat: c.Repeat, Mute: c.Mute, Topics: topics}),
-		journals: journals{bucket}, rotator: NewRotator(cfg, c.Rotate),
-		objects: bucket, proof: proof, exceptions: &exceptions{store: bucket, proof: proof},
-		queues: newQueues(cfg, c.Queue, c.DeadLetters), metrics: metrics{out}, log: log,
+		desk:    alert.New(bucket, publisher, alert.Rules{Repeat: c.Repeat, Mute: c.Mute, Topics: topics}),
+		rotator: NewRotator(cfg, c.Rotate), queues: newQueues(cfg, c.Queue, c.DeadLetters), metrics: metrics{out}, log: log,
 	}
+	k.keepIn(bucket)
+	return k
+}
+
+// keepIn has everything but the alerts kept in a bucket.
+func (c *Consumer) keepIn(bucket evidence.Bucket) {
+	c.objects, c.journals = bucket, journals{bucket}
+	c.proof = evidence.NewLog(bucket, c.config.Stack.Retention, evidence.Stack{
+		Account: c.account, Grace: c.config.Stack.Grace.String(), Heal: string(c.config.Heal), Readers: len(c.config.Readers) > 0, Region: c.region,
+	})
+	c.exceptions = &exceptions{store: bucket, proof: c.proof}
 }
 
 // Handle takes every invocation of the function: one event, or the messages of a batch. Of a batch it

@@ -277,9 +277,9 @@ func (k *visit) describe(ctx context.Context) error {
 
 func (k *visit) ofHosts(ctx context.Context) (audit.Verdict, error) {
 	if k.known.gone {
-		return k.auditor.VerifyGone(ctx, k.named.ARN)
+		return k.hosts.VerifyGone(ctx, k.named.ARN)
 	}
-	return k.auditor.Verify(ctx, k.known.secret)
+	return k.hosts.Verify(ctx, k.known.secret)
 }
 
 // blind tells that the hosts could not be asked.

@@ -21,23 +21,16 @@ type Rotation struct {
 	Version string
 	Began   time.Time // when it is first known to have done anything
 	Started time.Time // as far as an event told
-	Outcome Outcome
+	Outcome evidence.Outcome
 	Ended   time.Time // zero while it is not known how
 	// Of a failure.
 	Step, Message string
 }
 
-// Outcome is how a rotation ended.
-type Outcome string
-
-// The outcomes.
+// Beside how a rotation ended, as evidence has it:
 const (
-	Running   Outcome = "running" // as far as is known
-	Succeeded Outcome = "succeeded"
-	Unheard   Outcome = "unheard" // it ended well, and no event told of it
-	Failed    Outcome = "failed"
-	Abandoned Outcome = "abandoned"
-	ByHand    Outcome = "by hand" // no rotation: somebody put a value or moved a label
+	Running evidence.Outcome = "running" // as far as is known
+	ByHand  evidence.Outcome = "by hand" // no rotation: somebody put a value or moved a label
 )
 
 // ReadWatched reads what is remembered of a secret, by its ARN.
@@ -59,16 +52,8 @@ func (r *rotationSeen) told() Rotation {
 	if r.Started.IsZero() && !r.ByHand.IsZero() {
 		t.Outcome, t.Ended = ByHand, r.ByHand
 	}
-	if !r.ended() {
-		return t
-	}
-	for _, end := range []struct {
-		outcome Outcome
-		at      time.Time
-	}{{Succeeded, r.Succeeded}, {Unheard, r.Missed}, {Failed, r.Failed}, {Abandoned, r.Abandoned}} {
-		if end.at.After(t.Ended) || t.Outcome == Running {
-			t.Outcome, t.Ended = end.outcome, end.at
-		}
+	if r.ended() {
+		t.Ended, t.Outcome = r.last()
 	}
 	return t
 }

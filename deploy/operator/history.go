@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keytrail/keytrail/audit"
+	"github.com/keytrail/keytrail/audit/evidence"
 	"github.com/keytrail/keytrail/events"
 	"github.com/keytrail/keytrail/rotate/wanted"
 )
@@ -120,14 +121,14 @@ func merge(recorded []events.Event, remembered []events.Rotation, since time.Tim
 	}
 	for _, r := range remembered {
 		add(happening{At: r.Started, What: string(events.RotationStarted), Version: r.Version})
-		what := map[events.Outcome]events.Kind{
-			events.Succeeded: events.RotationSucceeded, events.Failed: events.RotationFailed, events.Abandoned: events.RotationAbandoned,
+		what := map[evidence.Outcome]events.Kind{
+			evidence.Succeeded: events.RotationSucceeded, evidence.Failed: events.RotationFailed, evidence.Abandoned: events.RotationAbandoned,
 		}[r.Outcome]
 		h := happening{At: r.Ended, What: string(what), Version: r.Version}
 		switch r.Outcome {
-		case events.Failed:
+		case evidence.Failed:
 			h.Detail = r.Message
-		case events.Unheard:
+		case evidence.Unheard:
 			h.What, h.Detail = string(events.RotationSucceeded), "found by the sweep; no event told of it"
 		case events.ByHand, events.Running:
 			continue // told by the call, or by its start

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/keytrail/keytrail/audit/evidence"
 	"github.com/keytrail/keytrail/events"
 )
 
@@ -18,10 +19,10 @@ func TestAHistoryIsToldOnceFromBothSources(t *testing.T) {
 		{Kind: events.PutSecretValue, At: at(11), ID: "c", Refusal: "AccessDenied", By: events.Principal{ARN: "arn:aws:iam::111122223333:user/eve"}},
 	}
 	remembered := []events.Rotation{
-		{Version: "none", Began: at(-90), Started: at(-90), Outcome: events.Succeeded, Ended: at(-80)},
-		{Version: "one", Began: at(1), Started: at(1), Outcome: events.Failed, Ended: at(3), Message: "no hosts"},
-		{Version: "two", Began: at(10), Started: at(10), Outcome: events.Succeeded, Ended: at(12)},
-		{Version: "three", Began: at(20), Outcome: events.Unheard, Ended: at(21)},
+		{Version: "none", Began: at(-90), Started: at(-90), Outcome: evidence.Succeeded, Ended: at(-80)},
+		{Version: "one", Began: at(1), Started: at(1), Outcome: evidence.Failed, Ended: at(3), Message: "no hosts"},
+		{Version: "two", Began: at(10), Started: at(10), Outcome: evidence.Succeeded, Ended: at(12)},
+		{Version: "three", Began: at(20), Outcome: evidence.Unheard, Ended: at(21)},
 		{Version: "four", Began: at(30), Outcome: events.ByHand, Ended: at(30)},
 	}
 	want := []happening{

@@ -75,6 +75,7 @@ func (s *session) command() *cobra.Command {
 	root.AddCommand(
 		s.statusCommand(), s.verifyCommand(), s.historyCommand(),
 		s.rotateCommand(), s.reconcileCommand(), s.revokeCommand(), s.adoptCommand(), s.unblockCommand(),
+		s.replayCommand(),
 	)
 	return root
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keytrail/keytrail/audit"
+	"github.com/keytrail/keytrail/audit/evidence"
 	"github.com/keytrail/keytrail/events"
 	"github.com/keytrail/keytrail/rotate/wanted"
 )
@@ -216,7 +217,7 @@ func (f *following) look(ctx context.Context) (done bool, err error) {
 		return false, err
 	}
 	r, ok := w.Find(f.version)
-	if ok && (r.Outcome == events.Failed || r.Outcome == events.Abandoned) {
+	if ok && (r.Outcome == evidence.Failed || r.Outcome == evidence.Abandoned) {
 		return false, f.failed(r.Step, r.Message)
 	}
 	return false, nil

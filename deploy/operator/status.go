@@ -51,12 +51,12 @@ type standing struct {
 
 // lastRotation is the newest that events told of.
 type lastRotation struct {
-	Version string         `json:"version"`
-	Outcome events.Outcome `json:"outcome"`
-	Began   time.Time      `json:"began,omitzero"`
-	Ended   time.Time      `json:"ended,omitzero"`
-	Step    string         `json:"step,omitempty"`
-	Message string         `json:"message,omitempty"`
+	Version string           `json:"version"`
+	Outcome evidence.Outcome `json:"outcome"`
+	Began   time.Time        `json:"began,omitzero"`
+	Ended   time.Time        `json:"ended,omitzero"`
+	Step    string           `json:"step,omitempty"`
+	Message string           `json:"message,omitempty"`
 }
 
 type openAlert struct {

@@ -51,6 +51,9 @@ func New(bucket evidence.Bucket, topics Topics, rules Rules) *Desk {
 
 func newDesk(s store, p publisher, rules Rules) *Desk { return &Desk{s, p, rules} }
 
+// Rules returns what the desk goes by.
+func (d *Desk) Rules() Rules { return d.rules }
+
 // Result is what a sighting came to.
 type Result struct {
 	Open int       // alerts of the secret that are open now

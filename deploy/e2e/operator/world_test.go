@@ -9,12 +9,14 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	smtypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -268,4 +270,30 @@ func (w *world) tag(secret, key, value string) {
 		w.t.Fatal(err)
 	}
 	w.settle()
+}
+
+// objects are what the functions keep of alerts, looks and evidence, by name and content.
+func (w *world) objects() string {
+	w.t.Helper()
+	url, name := w.URL(), "keytrail-e2e"
+	client := s3.New(s3.Options{BaseEndpoint: &url, Region: "us-east-1", UsePathStyle: true, Credentials: person})
+	list, err := client.ListObjectsV2(w.t.Context(), &s3.ListObjectsV2Input{Bucket: &name})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, o := range list.Contents {
+		fmt.Fprintln(&all, aws.ToString(o.Key), aws.ToString(o.ETag))
+	}
+	return all.String()
+}
+
+// mails counts what came to the person on call.
+func (w *world) mails() int {
+	w.t.Helper()
+	all, err := filepath.Glob(filepath.Join(w.Dir(), "mail", "oncall@example.com", "*.eml"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return len(all)
 }
