@@ -54,6 +54,7 @@ func Rehearse(ctx context.Context, c Config, cfg aws.Config, body []byte, opts .
 	bucket := evidence.NewBucket(s3.NewFromConfig(cfg), c.Stack.Bucket).Draft()
 	desk, messages := alert.NewUnsent(bucket, k.desk.Rules())
 	k.desk, k.rotator, k.queues = desk, n, n
+	k.topicNames = nil // nobody hears of a report
 	k.keepIn(bucket)
 	if !how.ask {
 		k.hosts = lastSeen{k.auditor, k.journals}
