@@ -23,7 +23,15 @@ var forms = []struct {
 	name  string
 	write func(report.Report, io.Writer) error
 }{
+	{"report.html", report.Report.WriteHTML},
 	{"report.json", report.Report.WriteJSON},
+	{"findings.csv", table(report.FindingTable)},
+	{"controls.csv", table(report.ControlTable)},
+	{"hosts.csv", table(report.HostTable)},
+}
+
+func table(t report.Table) func(report.Report, io.Writer) error {
+	return func(r report.Report, w io.Writer) error { return r.WriteCSV(w, t) }
 }
 
 // periodOf reads a day as 2006-01-02 or a month as 2006-01, in UTC: its first moment, and the first after it.

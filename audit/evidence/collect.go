@@ -74,6 +74,33 @@ func gather(ctx context.Context, s store, folder string, from, to time.Time, int
 	return err
 }
 
+// Compact leaves out of the keys of evidence the records that a manifest has.
+func Compact(ctx context.Context, b Bucket, keys []string) ([]string, error) {
+	last := map[string]string{} // manifest, by folder
+	for _, key := range keys {
+		if folder, _, ok := strings.Cut(key, "/"+daysName); ok {
+			last[folder] = key
+		}
+	}
+	closed := map[string]int64{}
+	for folder, key := range last {
+		body, _, err := b.Read(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		m, err := DecodeManifest(body)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		closed[folder] = m.head().Sequence
+	}
+	return slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
+		folder, _, ok := strings.Cut(key, "/"+recordsName)
+		n, named := sequenceOf(key)
+		return ok && named && n <= closed[folder]
+	}), nil
+}
+
 // readAll reads objects, some at once.
 func readAll(ctx context.Context, s store, keys []string) ([][]byte, error) {
 	const atOnce = 16

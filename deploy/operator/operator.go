@@ -74,6 +74,7 @@ func (s *session) command() *cobra.Command {
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{table, asJSON}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	root.AddCommand(
 		s.statusCommand(), s.verifyCommand(), s.historyCommand(),
+		s.reportCommand(), s.evidenceCommand(), s.exceptionsCommand(),
 		s.rotateCommand(), s.reconcileCommand(), s.revokeCommand(), s.adoptCommand(), s.unblockCommand(),
 		s.replayCommand(),
 	)
