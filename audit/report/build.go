@@ -101,9 +101,9 @@ func gather(archive evidence.Archive, secrets []string) []evidence.Chain {
 		if c.Secret.ARN != "" && len(secrets) > 0 && !named(secrets, c.Secret) {
 			continue
 		}
-		for len(c.Sums) < len(c.Records) {
-			c.Sums = append(c.Sums[:len(c.Sums):len(c.Sums)], "")
-		}
+		sums := make([]string, len(c.Records)) // those that are not known are filled in here, not in the archive
+		copy(sums, c.Sums)
+		c.Sums = sums
 		i, met := at[c.Secret.ARN]
 		if !met {
 			at[c.Secret.ARN] = len(out)
@@ -111,7 +111,7 @@ func gather(archive evidence.Archive, secrets []string) []evidence.Chain {
 			continue
 		}
 		out[i].Records = slices.Concat(out[i].Records, c.Records)
-		out[i].Sums = slices.Concat(out[i].Sums[:len(out[i].Records)-len(c.Records)], c.Sums)
+		out[i].Sums = slices.Concat(out[i].Sums, c.Sums)
 	}
 	slices.SortStableFunc(out, func(a, b evidence.Chain) int {
 		return cmp.Or(strings.Compare(a.Secret.Name, b.Secret.Name), strings.Compare(a.Secret.ARN, b.Secret.ARN))
@@ -145,7 +145,7 @@ func (o *Options) complete(chains []evidence.Chain) {
 func (b *builder) order(c evidence.Chain) []entry {
 	var out []entry
 	for i := range c.Records {
-		e := entry{&c.Records[i], c.Sums[i]}
+		e := entry{&c.Records[i], &c.Sums[i]}
 		if e.Secret.ARN != c.Secret.ARN {
 			b.fault(evidence.Fault{Secret: c.Secret, Sequence: e.Sequence, What: evidence.Misplaced, Detail: "the record is about another secret"})
 			continue

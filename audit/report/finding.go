@@ -15,7 +15,7 @@ import (
 // entry is a record of a chain.
 type entry struct {
 	*evidence.Record
-	sum string
+	sum *string // empty until it is needed, where the archive was not read from where sums stand
 }
 
 // cite names a record. What follows :secret: in an ARN is unique in an account, also where a name was used twice.
@@ -24,12 +24,12 @@ func (e entry) cite() Evidence {
 	if e.Secret.ARN != "" {
 		_, name, _ = strings.Cut(e.Secret.ARN, ":secret:")
 	}
-	sum := e.sum
-	if sum == "" { // the archive was not read from where sums stand
+	if *e.sum == "" {
 		if body, err := e.Canonical(); err == nil {
-			sum = evidence.Sum(body)
+			*e.sum = evidence.Sum(body)
 		}
 	}
+	sum := *e.sum
 	const prefix = 16
 	return Evidence{ID: line.Plain(name, maxName) + "#" + itoa(e.Sequence), At: e.At.UTC(), SHA256: sum[:min(prefix, len(sum))]}
 }
