@@ -115,6 +115,9 @@ func (r Report) WriteHTML(w io.Writer) error {
 			if rows[i].Secret != "" && len(rows) > 1 {
 				p.Reason = rows[i].Secret + ": " + p.Reason
 			}
+			if n := countOf(c.Tally, c.Status) - 1; n > 0 {
+				p.Reason += "; " + number(n) + " more"
+			}
 		}
 		s.Tests = append(s.Tests, p)
 	}
@@ -123,6 +126,17 @@ func (r Report) WriteHTML(w io.Writer) error {
 		return fmt.Errorf("write page: %w", err)
 	}
 	return b.Flush()
+}
+
+// countOf is how many secrets a control ended for with a status.
+func countOf(t Tally, s Status) int {
+	switch s {
+	case Pass:
+		return t.Pass
+	case Fail:
+		return t.Fail
+	}
+	return t.NotTestable
 }
 
 // head returns at most so many of a list.

@@ -61,7 +61,9 @@ func checkOCSF(t *testing.T, path string, object map[string]any) {
 }
 
 func TestOCSFReadsAsItWasReviewed(t *testing.T) {
-	golden(t, "october.ocsf.json", asOCSF(t, octoberReport(t)))
+	r := octoberReport(t)
+	r.Controls = r.Controls[keyAge : lastRotation+1] // one that fails, one that cannot be tested
+	golden(t, "october.ocsf.json", asOCSF(t, r))
 }
 
 func TestEveryOCSFEventHasWhatItMust(t *testing.T) {

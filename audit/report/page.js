@@ -2,7 +2,7 @@
 "use strict";
 for (const table of document.querySelectorAll("table.tool")) {
   const body = table.tBodies[0], rows = [...body.rows];
-  if (rows.length < 2) continue;
+  if (rows.length < 6) continue; // all of it is seen at a glance
   const caption = table.caption.textContent.trim();
 
   const label = document.createElement("label");
