@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -332,24 +331,10 @@ func (p *permissionProperties) statement(id, arn string) map[string]any {
 	return s
 }
 
-// grant adds a statement to a function's policy, or takes it away for nil.
+// grant adds a statement to a function's policy, or takes it away for nil. Lambda has the policy, as its own calls
+// see it.
 func (t *task) grant(arn, id string, statement json.RawMessage) error {
-	t.Service.mu.Lock()
-	if t.grants[arn] == nil {
-		t.grants[arn] = map[string]json.RawMessage{}
-	}
-	if t.grants[arn][id] = statement; statement == nil {
-		delete(t.grants[arn], id)
-	}
-	var statements []json.RawMessage
-	for _, id := range slices.Sorted(maps.Keys(t.grants[arn])) {
-		statements = append(statements, t.grants[arn][id])
-	}
-	t.Service.mu.Unlock()
-	if len(statements) == 0 {
-		return t.options.Policies.PutResourcePolicy(arn, nil)
-	}
-	policy, err := marshal(map[string]any{"Version": "2012-10-17", "Id": "default", "Statement": statements})
+	policy, err := t.options.Functions.Grant(arn, id, statement)
 	if err != nil {
 		return err
 	}

@@ -44,6 +44,9 @@ type Functions interface {
 	RemoveFunction(name string)
 	Function(name string) (lambda.Function, bool)
 	ARN(name string) string
+	// Grant adds a statement to the policy of a function or an alias, or takes it
+	// away for nil, and returns the whole policy, nil for none.
+	Grant(arn, id string, statement json.RawMessage) (json.RawMessage, error)
 }
 
 // Policies is IAM as CloudFormation sees it: it keeps roles and the policies of
@@ -106,7 +109,6 @@ type Service struct {
 	taken    map[string]bool
 	roles    map[string]Role
 	inline   map[string]map[string]json.RawMessage // policies of roles that are resources of their own
-	grants   map[string]map[string]json.RawMessage // statements of functions, by ARN and id
 	mappings map[string]mapping                    // of queues to functions, by id
 	channels map[string]map[string]bool            // of chat, by the ARN of a topic that they follow
 }
@@ -118,7 +120,7 @@ func New(o Options) *Service {
 	}
 	return &Service{
 		options: o, taken: map[string]bool{}, roles: map[string]Role{},
-		inline: map[string]map[string]json.RawMessage{}, grants: map[string]map[string]json.RawMessage{},
+		inline:   map[string]map[string]json.RawMessage{},
 		mappings: map[string]mapping{}, channels: map[string]map[string]bool{},
 	}
 }

@@ -45,7 +45,7 @@ func newAPI(e *Engine) *api {
 		"ListAttachedRolePolicies": {a.listAttachedRolePolicies, "RoleName PathPrefix MaxItems"},
 		"ListRolePolicies":         {a.listRolePolicies, "RoleName MaxItems"},
 		"PutRolePolicy":            {a.putRolePolicy, "RoleName PolicyName PolicyDocument"},
-		"SimulatePrincipalPolicy":  {a.simulatePrincipalPolicy, "PolicySourceArn ActionNames ResourceArns"},
+		"SimulatePrincipalPolicy":  {a.simulatePrincipalPolicy, "PolicySourceArn ActionNames ResourceArns ContextEntries"},
 	}
 	return a
 }
@@ -286,6 +286,16 @@ func membersOf(form url.Values, list string) (values []string) {
 	return values
 }
 
+// contextOf returns the condition keys that a simulation takes for given.
+func contextOf(form url.Values) Keys {
+	keys := Keys{}
+	for i := 1; form.Has("ContextEntries.member." + strconv.Itoa(i) + ".ContextKeyName"); i++ {
+		entry := "ContextEntries.member." + strconv.Itoa(i) + "."
+		keys[form.Get(entry+"ContextKeyName")] = membersOf(form, entry+"ContextKeyValues")
+	}
+	return keys
+}
+
 // simulationXML is the answer for one action on one resource.
 type simulationXML struct{ EvalActionName, EvalResourceName, EvalDecision string }
 
@@ -303,7 +313,7 @@ func (a *api) simulatePrincipalPolicy(form url.Values) (any, error) {
 	var list []simulationXML
 	for _, action := range actions {
 		for _, on := range resources {
-			decision, err := a.engine.simulate(form.Get("PolicySourceArn"), action, on)
+			decision, err := a.engine.simulate(form.Get("PolicySourceArn"), action, on, contextOf(form))
 			if err != nil {
 				return nil, err
 			}

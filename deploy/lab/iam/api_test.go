@@ -56,6 +56,7 @@ func TestSimulation(t *testing.T) {
 		Inline: map[string]json.RawMessage{"work": policy(
 			allowGet, `{"Effect":"Allow","Action":["ssm:*","s3:PutObject"],"Resource":"*"}`, `{"Effect":"Deny","Action":"ssm:SendCommand","Resource":"*"}`,
 			`{"Effect":"Allow","Action":"sqs:SendMessage","Resource":"arn:aws:sqs:*:*:mine"}`,
+			`{"Effect":"Allow","Action":"sqs:PurgeQueue","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/Team":"a"}}}`,
 		)},
 		Boundary: policy(`{"Effect":"Allow","Action":["s3:GetObject","ssm:*","sqs:*"],"Resource":"*"}`),
 	}); err != nil {
@@ -71,6 +72,9 @@ func TestSimulation(t *testing.T) {
 			200, []string{"s3:GetObject * allowed", "ssm:SendCommand * explicitDeny", "s3:PutObject * implicitDeny", "sns:Publish * implicitDeny", "sqs:SendMessage * implicitDeny"}},
 		{roleARN, "&ActionNames.member.1=sqs:SendMessage&ResourceArns.member.1=" + queue + "mine&ResourceArns.member.2=" + queue + "yours",
 			200, []string{"sqs:SendMessage " + queue + "mine allowed", "sqs:SendMessage " + queue + "yours implicitDeny"}},
+		{roleARN, "&ActionNames.member.1=sqs:PurgeQueue", 200, []string{"sqs:PurgeQueue * implicitDeny"}},
+		{roleARN, "&ActionNames.member.1=sqs:PurgeQueue&ContextEntries.member.1.ContextKeyName=aws:ResourceTag/Team&ContextEntries.member.1.ContextKeyType=string&ContextEntries.member.1.ContextKeyValues.member.1=a",
+			200, []string{"sqs:PurgeQueue * allowed"}},
 		{"arn:aws:iam::111122223333:user/ops", "&ActionNames.member.1=iam:CreateRole", 200, []string{"iam:CreateRole * allowed"}},
 		{roleARN + "s", "&ActionNames.member.1=s3:GetObject", 404, []string{"NoSuchEntity"}},
 		{session, "&ActionNames.member.1=s3:GetObject", 400, []string{"InvalidInput"}},

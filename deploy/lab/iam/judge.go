@@ -138,8 +138,9 @@ func (p policies) of(c caller) (identity []attached, boundary *attached) {
 
 // simulate decides by the policies of a user or a role alone, and their
 // permissions boundary, as SimulatePrincipalPolicy does. There is no request, so
-// that no condition key has a value. Nothing is recorded.
-func (e *Engine) simulate(source, action, on string) (decision string, err error) {
+// that no condition key has a value but those that are given. Nothing is
+// recorded.
+func (e *Engine) simulate(source, action, on string, given Keys) (decision string, err error) {
 	c, err := callerOf(source)
 	if err != nil || !strings.HasPrefix(source, "arn:aws:iam::") {
 		return "", &wire.Error{Code: "InvalidInput", Message: "Invalid Entity Arn: " + source + " does not clearly define entity type and name."}
@@ -152,7 +153,7 @@ func (e *Engine) simulate(source, action, on string) (decision string, err error
 			return "", noSuchEntity("role", c.role)
 		}
 	}
-	q := inquiry{Call: Call{Principal: source, Action: action, Resource: on}, caller: c, keys: Keys{}}
+	q := inquiry{Call: Call{Principal: source, Action: action, Resource: on}, caller: c, keys: given.lower()}
 	list, boundary := e.policies.of(c)
 	limits := []attached{administrator}
 	if boundary != nil {

@@ -118,6 +118,17 @@ func (s *Service) grant(arn, id string, statement json.RawMessage) error {
 	return nil
 }
 
+// Grant adds a statement to the policy of a function or an alias by its ARN, or
+// takes it away for nil, and returns the whole policy, nil for none.
+func (s *Service) Grant(arn, id string, statement json.RawMessage) (json.RawMessage, error) {
+	s.setup.Lock()
+	defer s.setup.Unlock()
+	if err := s.grant(arn, id, statement); err != nil {
+		return nil, err
+	}
+	return s.policy(arn)
+}
+
 // policy returns the policy of an ARN, nil if it has no statement.
 func (s *Service) policy(arn string) (json.RawMessage, error) {
 	var statements []json.RawMessage
