@@ -76,7 +76,7 @@ func (s *session) command() *cobra.Command {
 		s.statusCommand(), s.verifyCommand(), s.historyCommand(),
 		s.reportCommand(), s.evidenceCommand(), s.exceptionsCommand(),
 		s.rotateCommand(), s.reconcileCommand(), s.revokeCommand(), s.adoptCommand(), s.unblockCommand(),
-		s.replayCommand(),
+		s.replayCommand(), s.doctorCommand(),
 	)
 	return root
 }

@@ -76,10 +76,13 @@ func newWorld(t testing.TB, hosts int, parameters ...string) *world {
 		name, value, _ := strings.Cut(p, "=")
 		all[name] = value
 	}
+	programs := map[string][]string{"Rotate": {rotateProgram}, "Events": {eventsProgram}}
+	if all["Watch"] == "false" {
+		delete(programs, "Events")
+	}
 	w := &world{Lab: l, t: t}
 	w.stack, err = l.Deploy(t.Context(), cloudformation.Spec{
-		Name: "keytrail", Template: template, Parameters: all,
-		Programs: map[string][]string{"Rotate": {rotateProgram}, "Events": {eventsProgram}},
+		Name: "keytrail", Template: template, Parameters: all, Programs: programs,
 	})
 	if err != nil {
 		t.Fatal(err)
