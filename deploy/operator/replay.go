@@ -52,7 +52,8 @@ type decision struct {
 	Outcome   string                 `json:"outcome,omitempty"`
 	Messages  []messageUnsent        `json:"messages"`
 	Actions   []rotate.ActionRequest `json:"actions"`
-	Checks    []string               `json:"checks"` // the secrets that would be looked at
+	Checks    []string               `json:"checks"`  // the secrets that would be looked at
+	Reports   []string               `json:"reports"` // the periods of which a report would be written
 	// Cut: what comes of the last action is not known, and so what people would be told of it.
 	Cut bool `json:"cut,omitempty"`
 }
@@ -124,7 +125,7 @@ func decided(r events.Rehearsal) decision {
 	e := r.Event
 	d := decision{
 		Kind: e.Kind, EventID: e.ID, At: e.At, Secret: e.Secret.String(), Version: e.Version, By: e.By.String(), Outcome: r.Outcome,
-		Messages: []messageUnsent{}, Actions: append([]rotate.ActionRequest{}, r.Actions...), Checks: []string{}, Cut: r.Cut,
+		Messages: []messageUnsent{}, Actions: append([]rotate.ActionRequest{}, r.Actions...), Checks: []string{}, Reports: []string{}, Cut: r.Cut,
 	}
 	if r.Malformed != nil {
 		d.Malformed, d.EventID = r.Malformed.Reason, r.Malformed.ID
@@ -134,7 +135,14 @@ func decided(r events.Rehearsal) decision {
 		d.Messages = append(d.Messages, messageUnsent{m.Status, c.Severity, m.Condition, c.Title, m.Problem.Reason, m.Problem.Hosts()})
 	}
 	for _, c := range r.Checks {
-		d.Checks = append(d.Checks, c.Secret.String())
+		if c.Kind == events.Report {
+			d.Reports = append(d.Reports, c.Period)
+		} else {
+			d.Checks = append(d.Checks, c.Secret.String())
+		}
+	}
+	if e.Kind == events.Report {
+		d.Reports = append(d.Reports, e.Period)
 	}
 	return d
 }
@@ -175,10 +183,13 @@ func (s *session) tellDecision(d decision) {
 	if len(d.Checks) > 0 {
 		s.say("  would look at the hosts of %s", plural(len(d.Checks), "secret"))
 	}
+	if len(d.Reports) > 0 {
+		s.say("  would write the report of %s", clean(strings.Join(d.Reports, ", ")))
+	}
 	if d.Cut {
 		s.say("  what comes of that is not known; people would be told")
 	}
-	if len(d.Messages)+len(d.Actions)+len(d.Checks) == 0 {
+	if len(d.Messages)+len(d.Actions)+len(d.Checks)+len(d.Reports) == 0 {
 		s.say("  would tell nobody, and mend nothing")
 	}
 }

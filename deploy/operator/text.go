@@ -5,22 +5,15 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
+
+	"github.com/keytrail/keytrail/audit/line"
 )
 
-// clean makes text from outside fit for one line of a terminal: nothing in it moves the cursor, colours,
-// reorders or hides anything.
+// clean makes text from outside fit for a line of a terminal: nothing in it moves the cursor, colours, reorders
+// or hides anything.
 func clean(text string) string {
-	text = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsControl(r), r == '\u2028', r == '\u2029', r == utf8.RuneError:
-			return ' '
-		case !unicode.IsGraphic(r), unicode.Is(unicode.Variation_Selector, r):
-			return -1
-		}
-		return r
-	}, text)
-	return strings.Join(strings.Fields(text), " ")
+	const most = 100_000 // bytes, which no message of AWS has
+	return line.Plain(text, most)
 }
 
 // harmless escapes what a terminal would obey or not show in a JSON text, which stays the same JSON.
