@@ -32,6 +32,8 @@ type Config struct {
 	Runbook  string // URL
 	// Reports are written each day, each month, or both; none turns them off.
 	Reports []Every
+	// SecurityHub has the findings of each daily report imported.
+	SecurityHub bool
 }
 
 // Every is how often a report is written.
@@ -82,6 +84,7 @@ func ParseConfig(getenv func(string) string) (Config, error) {
 		Mute:        environ.Parse(e, "KEYTRAIL_MUTE", string(alert.RotationSucceeded), conditions),
 		Runbook:     e.Text("KEYTRAIL_RUNBOOK"),
 		Reports:     environ.Parse(e, "KEYTRAIL_REPORTS", "daily,monthly", reports),
+		SecurityHub: environ.Parse(e, "KEYTRAIL_SECURITY_HUB", "false", environ.Bool),
 	}
 	if e.Text("KEYTRAIL_CHAT_TOPIC") != "" {
 		c.Topics[alert.Chat] = environ.Parse(e, "KEYTRAIL_CHAT_TOPIC", "", arnOf("sns"))

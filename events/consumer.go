@@ -33,6 +33,7 @@ type Consumer struct {
 	desk            *alert.Desk
 	topics          alert.Topics
 	topicNames      []alert.Topic
+	hub             hub
 	journals        journals
 	objects         evidence.Bucket
 	proof           evidence.Log
@@ -80,7 +81,7 @@ func New(c Config, cfg aws.Config, log *slog.Logger, out io.Writer) *Consumer {
 	publisher := alert.NewTopics(sns.NewFromConfig(cfg), site, c.Topics)
 	k := &Consumer{
 		config: c, account: account, region: region, auditor: auditor, hosts: auditor,
-		topics: publisher, topicNames: topics,
+		topics: publisher, topicNames: topics, hub: newHub(cfg),
 		desk:    alert.New(bucket, publisher, alert.Rules{Repeat: c.Repeat, Mute: c.Mute, Topics: topics}),
 		rotator: NewRotator(cfg, c.Rotate), queues: newQueues(cfg, c.Queue, c.DeadLetters), metrics: metrics{out}, log: log,
 	}

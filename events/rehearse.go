@@ -46,6 +46,7 @@ func Rehearse(ctx context.Context, c Config, cfg aws.Config, body []byte, opts .
 	if how.renew {
 		e.At = time.Now().UTC()
 	}
+	c.SecurityHub = false
 	c.Settle = 0 // hosts are not looked at twice
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

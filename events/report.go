@@ -25,6 +25,7 @@ var forms = []struct {
 }{
 	{"report.html", report.Report.WriteHTML},
 	{"report.json", report.Report.WriteJSON},
+	{"ocsf.json", report.Report.WriteOCSF},
 	{"findings.csv", table(report.FindingTable)},
 	{"controls.csv", table(report.ControlTable)},
 	{"hosts.csv", table(report.HostTable)},
@@ -168,14 +169,19 @@ func (c *Consumer) report(ctx context.Context, period string) error {
 			return err
 		}
 	}
+	every := Daily
+	if len(period) == len("2006-01") {
+		every = Monthly
+	}
+	if c.config.SecurityHub && every == Daily {
+		if err := c.hub.take(ctx, r); err != nil { // people get the report all the same
+			c.log.ErrorContext(ctx, "findings not imported", "period", period, "error", err.Error())
+		}
+	}
 	if err := c.digest(ctx, r, period, folder); err != nil {
 		return err
 	}
 	if over {
-		every := Daily
-		if len(period) == len("2006-01") {
-			every = Monthly
-		}
 		err = c.update(ctx, func(w *written, _ bool) bool {
 			w.Done[every] = max(w.Done[every], period)
 			return true

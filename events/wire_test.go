@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/keytrail/keytrail/audit/report"
 	"github.com/keytrail/keytrail/rotate"
 )
 
@@ -127,5 +128,36 @@ func TestWhatAQueueRefusesIsTold(t *testing.T) {
 	config, _ = wire(t, 400, nil, `{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"no such queue"}`)
 	if err := newQueues(config, checksURL, deadURL).ask(t.Context(), []string{"a"}); err == nil || err.Error() != "ask for checks: QueueDoesNotExist (400): no such queue" {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestFindingsAreImportedWhereSecurityHubTakesThem posts a report as BatchImportFindings has it, and tells which
+// finding was not taken and why.
+func TestFindingsAreImportedWhereSecurityHubTakesThem(t *testing.T) {
+	t.Parallel()
+	r := report.Report{Stack: report.Stack{Account: "111122223333", Region: "us-east-1"}, Findings: []report.Finding{
+		{ID: "f-1", Control: "KT-6", Title: "A retired key is still trusted", Severity: report.Critical, Status: report.Open},
+		{ID: "f-2", Control: "KT-6", Title: "A retired key is still trusted", Severity: report.Critical, Status: report.Mended},
+	}}
+	config, all := wire(t, 200, nil, `{"FailedCount":0,"SuccessCount":2,"FailedFindings":[]}`)
+	if err := newHub(config).take(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	var sent struct {
+		Findings []struct{ ID, RecordState string }
+	}
+	if err := json.Unmarshal([]byte((*all)[0].Body), &sent); err != nil || len(*all) != 1 || (*all)[0].URI != "POST /findings/import" {
+		t.Fatalf("%+v, %v", *all, err)
+	}
+	if f := sent.Findings; len(f) != 2 || f[0].RecordState != "ACTIVE" || f[1].RecordState != "ARCHIVED" || f[0].ID == f[1].ID {
+		t.Errorf("%+v", f)
+	}
+	config, _ = wire(t, 200, nil, `{"FailedCount":1,"SuccessCount":1,"FailedFindings":[{"Id":"f-2","ErrorCode":"InvalidInput","ErrorMessage":"too long"}]}`)
+	if err := newHub(config).take(t.Context(), r); err == nil || !strings.Contains(err.Error(), "f-2: InvalidInput: too long") {
+		t.Errorf("the error is %v", err)
+	}
+	config, _ = wire(t, 403, map[string]string{"X-Amzn-Errortype": "InvalidAccessException"}, `{"Message":"Account is not subscribed to AWS Security Hub"}`)
+	if err := newHub(config).take(t.Context(), r); err == nil || !strings.Contains(err.Error(), "InvalidAccessException (403): Account is not subscribed") {
+		t.Errorf("the error is %v", err)
 	}
 }

@@ -53,7 +53,7 @@ func writers() map[string]func(report.Report, io.Writer) error {
 		return func(r report.Report, w io.Writer) error { return r.WriteCSV(w, t) }
 	}
 	return map[string]func(report.Report, io.Writer) error{
-		"html": report.Report.WriteHTML, "json": report.Report.WriteJSON,
+		"html": report.Report.WriteHTML, "json": report.Report.WriteJSON, "ocsf": report.Report.WriteOCSF, "asff": report.Report.WriteASFF,
 		"findings.csv": table(report.FindingTable), "controls.csv": table(report.ControlTable), "hosts.csv": table(report.HostTable),
 	}
 }
