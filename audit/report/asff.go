@@ -64,7 +64,7 @@ func (r Report) asff(f Finding, over bool) ASFFFinding {
 	if i >= 0 {
 		c = controls[i]
 	}
-	part := partition(f.ARN)
+	part := r.partition(f.ARN)
 	out := ASFFFinding{
 		SchemaVersion: "2018-10-08", ID: "keytrail/" + r.Stack.Region + "/" + r.Stack.Account + "/" + f.ID,
 		ProductArn:  fmt.Sprintf("arn:%s:securityhub:%s:%s:product/%[3]s/default", part, r.Stack.Region, r.Stack.Account),

@@ -58,7 +58,7 @@ func (r Report) timeLine(s Secret) template.HTML {
 			}
 		}
 		bar(chartWidth)
-		s.drawDays(c, x, floor)
+		r.drawDays(c, s, x, floor)
 		c.Line(0, floor, chartWidth, floor, class("axis"))
 		for _, rot := range s.Rotations {
 			y := float64(middle)
@@ -70,32 +70,48 @@ func (r Report) timeLine(s Secret) template.HTML {
 	})
 }
 
+// maxSlots is how many pieces of a time line can be told apart.
+const maxSlots = 160
+
 // drawDays draws runs of days that are alike: low where all was clean, full where something was wrong, half where
-// something was not known.
-func (s Secret) drawDays(c *svg.SVG, x func(time.Time) float64, floor float64) {
-	kind := func(d Day) (string, float64) {
-		switch {
-		case d.Drift > 0:
-			return "bad", 24
-		case d.Clean < d.Verifications:
-			return "unknown", 15
+// something was not known. In a long period several days share a slot, and the worst of them shows.
+func (r Report) drawDays(c *svg.SVG, s Secret, x func(time.Time) float64, floor float64) {
+	first := r.From.Truncate(24 * time.Hour)
+	slot := max(24*time.Hour, (r.To.Sub(first)/maxSlots + 24*time.Hour - 1).Truncate(24*time.Hour))
+	worst := map[int]int{}
+	last := -1
+	for _, d := range s.Days {
+		day, err := time.Parse(time.DateOnly, d.Day)
+		if err != nil {
+			continue // of another report's JSON
 		}
-		return "good", 6
+		last = int(day.Sub(first) / slot)
+		worst[last] = max(worst[last], d.kind())
 	}
-	for i := 0; i < len(s.Days); {
-		name, height := kind(s.Days[i])
-		first, _ := time.Parse(time.DateOnly, s.Days[i].Day)
-		end := first.AddDate(0, 0, 1)
-		for i++; i < len(s.Days); i++ {
-			next, _ := time.Parse(time.DateOnly, s.Days[i].Day)
-			if other, _ := kind(s.Days[i]); other != name || !next.Equal(end) {
-				break
-			}
-			end = next.AddDate(0, 0, 1)
+	kinds := [...]struct {
+		name   string
+		height float64
+	}{1: {"good", 6}, 2: {"unknown", 15}, 3: {"bad", 24}}
+	for i := 0; i <= last; {
+		kind, begin := worst[i], i
+		for i++; i <= last && worst[i] == kind; i++ {
 		}
-		left, right := x(first), x(end)
-		c.Rect(left, floor-height, max(1, right-left), height, class(name))
+		if kind > 0 {
+			left, right := x(first.Add(time.Duration(begin)*slot)), x(first.Add(time.Duration(i)*slot))
+			c.Rect(left, floor-kinds[kind].height, max(1, right-left), kinds[kind].height, class(kinds[kind].name))
+		}
 	}
+}
+
+// kind ranks a day: 1 clean, 2 not all known, 3 something wrong.
+func (d Day) kind() int {
+	switch {
+	case d.Drift > 0:
+		return 3
+	case d.Clean < d.Verifications:
+		return 2
+	}
+	return 1
 }
 
 // mark draws how a rotation ended: a disc, a ring where no event told of it, a cross where it failed.

@@ -198,16 +198,18 @@ func (r Report) ocsf(c ControlResult, t Result) ocsfFinding {
 
 func (r Report) ocsfResource(t Result) ocsfResource {
 	if t.ARN == "" {
-		return ocsfResource{Name: r.Stack.Account, Region: r.Stack.Region, Type: "AwsAccount", UID: "AWS::::Account:" + r.Stack.Account}
+		return ocsfResource{Partition: r.partition(""), Name: r.Stack.Account, Region: r.Stack.Region, Type: "AwsAccount", UID: "AWS::::Account:" + r.Stack.Account}
 	}
-	return ocsfResource{partition(t.ARN), t.Secret, r.Stack.Region, "AwsSecretsManagerSecret", t.ARN}
+	return ocsfResource{r.partition(t.ARN), t.Secret, r.Stack.Region, "AwsSecretsManagerSecret", t.ARN}
 }
 
-// partition is that of an ARN: aws, aws-cn, aws-us-gov.
-func partition(arn string) string {
-	parts := strings.SplitN(arn, ":", 3)
-	if len(parts) < 3 || parts[0] != "arn" || parts[1] == "" {
-		return "aws"
+// partition is that of an ARN, or else of any secret: aws, aws-cn, aws-us-gov.
+func (r Report) partition(arn string) string {
+	if arn == "" && len(r.Secrets) > 0 {
+		arn = r.Secrets[0].ARN
 	}
-	return parts[1]
+	if parts := strings.SplitN(arn, ":", 3); len(parts) == 3 && parts[0] == "arn" && parts[1] != "" {
+		return parts[1]
+	}
+	return "aws"
 }

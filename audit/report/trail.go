@@ -271,7 +271,7 @@ func (t *trail) liveKey(e entry) []issue {
 	if !k.Created.IsZero() {
 		k.AgeSeconds = int64(e.At.Sub(k.Created) / time.Second)
 	}
-	t.untyped = k.Type == ""
+	t.untyped = k.Type == "" || k.Type == "ssh-rsa" && k.Bits == 0
 	if weak := weakness(k.Type, k.Bits); weak != "" {
 		out = append(out, issue{control: keyType, scope: k.Fingerprint, title: "The key is weak", detail: weak, severity: High})
 	}
@@ -281,11 +281,11 @@ func (t *trail) liveKey(e entry) []issue {
 	return out
 }
 
-// weakness says what is wrong with a type and size. Of none nothing is known.
+// weakness says what is wrong with a type and size, as far as they are known.
 func weakness(kind string, bits int) string {
 	const leastRSA, leastECDSA = 2048, 256 // 112 and 128 bits of strength, NIST SP 800-57 part 1
 	switch {
-	case kind == "" || kind == "ssh-ed25519":
+	case kind == "", kind == "ssh-ed25519", kind == "ssh-rsa" && bits == 0:
 		return ""
 	case kind == "ssh-rsa" && bits >= leastRSA, strings.HasPrefix(kind, "ecdsa-sha2-") && (bits == 0 || bits >= leastECDSA):
 		return ""
