@@ -16,7 +16,8 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build ## rotate and watch the keys of fifteen hosts on this machine, and check every claim
-	@$(BUILD)/demo --tools $(BUILD)/hosttools --function $(BUILD)/rotate --events $(BUILD)/events --script $(SCRIPT)
+	@$(BUILD)/demo --tools $(BUILD)/hosttools --function $(BUILD)/rotate --events $(BUILD)/events --script $(SCRIPT) \
+	  --keytrail $(BUILD)/keytrail --report $(BUILD)/report.html
 
 lab: build ## keep an AWS-compatible lab running here; LABFLAGS=--help explains its flags
 	@$(BUILD)/lab --tools $(BUILD)/hosttools --trust $(SCRIPT) $(LABFLAGS)

@@ -41,6 +41,8 @@ var incidents = []act{
 	{"A value put by hand", "Somebody stores a key pair of his own in the secret, past any rotation.", inShop((*shop).valueByHand)},
 	{"An event that comes twice", "Somebody switches rotation off. EventBridge promises to hand an event over at least once; here it " +
 		"does so twice.", inShop((*shop).eventTwice)},
+	{"The operator and the auditor", "What the command keytrail tells the one who runs the fleet, and the one who trusts nobody.",
+		inShop((*shop).audited)},
 }
 
 func (s *shop) begins(ctx context.Context) error {

@@ -24,6 +24,7 @@ import (
 // settings are the flags.
 type settings struct {
 	tools, function, events, script, template string
+	keytrail, report                          string
 	dir                                       string
 	hold                                      bool
 }
@@ -36,6 +37,8 @@ func parseFlags(args []string) (settings, error) {
 	f.StringVar(&s.events, "events", "build/events", "`program` of the function that watches")
 	f.StringVar(&s.script, "script", "rotate/fleet/host.sh", "`file` with the host script, which runs under this machine's /bin/sh")
 	f.StringVar(&s.template, "template", "deploy/template.yaml", "CloudFormation `file` that is deployed")
+	f.StringVar(&s.keytrail, "keytrail", "build/keytrail", "`program` of the operator's command")
+	f.StringVar(&s.report, "report", "build/report.html", "`file` that the compliance report is written to")
 	f.StringVar(&s.dir, "dir", "", "new or empty `folder` for the lab, which is kept; default is a temporary one")
 	f.BoolVar(&s.hold, "hold", false, "leave the lab running at the end, until Ctrl-C")
 	f.Usage = func() {
@@ -70,7 +73,9 @@ type demo struct {
 	bus    *bus
 
 	template []byte // of both stacks
-	programs struct{ rotate, events string }
+	programs struct{ rotate, events, keytrail string }
+	report   string // file
+	scratch  string // folder that goes with the story
 
 	before []keyFile            // as the files were when the story began
 	keys   []*sshkey.PrivateKey // that the secret has had as AWSCURRENT, oldest first
@@ -97,7 +102,7 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	d.client = newClient(ctx, scratch)
+	d.client, d.scratch, d.report = newClient(ctx, scratch), scratch, s.report
 
 	out.status("starting the lab")
 	if err := d.start(ctx, s); err != nil {
@@ -135,6 +140,9 @@ func (d *demo) start(ctx context.Context, s settings) error {
 		return err
 	}
 	if d.programs.events, err = filepath.Abs(s.events); err != nil {
+		return err
+	}
+	if d.programs.keytrail, err = filepath.Abs(s.keytrail); err != nil {
 		return err
 	}
 	tools, err := filepath.Abs(s.tools)
