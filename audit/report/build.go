@@ -29,6 +29,9 @@ type Options struct {
 	Within     time.Duration
 	Before     *Report     // the one before, for what changed
 	Exceptions []Exception // nil: the list that the evidence says was in force at the end
+	// Recorded are rotations as CloudTrail keeps them for 90 days, by the secret's ARN. Those that the evidence does
+	// not know are listed beside its own, and decide nothing: no host was asked.
+	Recorded map[string][]Rotation
 }
 
 // end is until when evidence can have been gathered.
@@ -203,13 +206,6 @@ func (b *builder) secret(s evidence.Secret, entries []entry) {
 	sum := &b.report.Summary
 	sum.Records += t.records
 	sum.Verifications += t.verified
-	for _, r := range t.out.Rotations {
-		if r.Outcome == string(evidence.Failed) || r.Outcome == string(evidence.Abandoned) {
-			sum.Rotations.Failed++
-		} else {
-			sum.Rotations.Succeeded++
-		}
-	}
 	for i := range controls {
 		b.report.Controls[i].Tests = append(b.report.Controls[i].Tests, t.result(i))
 	}
@@ -227,7 +223,35 @@ func (b *builder) secret(s evidence.Secret, entries []entry) {
 			b.used[i] = append(b.used[i], places...)
 		}
 	}
+	t.out.Rotations = b.o.completed(t.out.Rotations, s.ARN) // what the evidence does not know decides nothing
+	for _, r := range t.out.Rotations {
+		if r.Outcome == string(evidence.Failed) || r.Outcome == string(evidence.Abandoned) {
+			sum.Rotations.Failed++
+		} else {
+			sum.Rotations.Succeeded++
+		}
+	}
 	b.report.Secrets = append(b.report.Secrets, t.out)
+}
+
+// completed are rotations of the evidence, with those of the period that only CloudTrail knows. Both have the times of
+// the same events, to the second.
+func (o *Options) completed(known []Rotation, arn string) []Rotation {
+	all := slices.Clip(known)
+	for _, r := range o.Recorded[arn] {
+		same := func(k Rotation) bool {
+			return k.Outcome == r.Outcome && k.At.Truncate(time.Second).Equal(r.At.Truncate(time.Second))
+		}
+		if r.At.Before(o.From) || !r.At.Before(o.To) || slices.ContainsFunc(known, same) {
+			continue
+		}
+		all = append(all, Rotation{
+			At: r.At.UTC(), Outcome: r.Outcome, Version: line.Plain(r.Version, maxName), Step: line.Plain(r.Step, maxName),
+			Failure: line.Plain(r.Failure, maxText), EventID: line.Plain(r.EventID, maxName),
+		})
+	}
+	slices.SortStableFunc(all, func(a, b Rotation) int { return a.At.Compare(b.At) })
+	return all
 }
 
 // exceptions reads the chain of the exceptions: its changes are told, and a list that could not be read stands until

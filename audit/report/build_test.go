@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
 	"github.com/keytrail/keytrail/audit/evidence"
 )
 
@@ -349,5 +351,36 @@ func TestEveryMappingSaysWhoMadeIt(t *testing.T) {
 	}
 	if len(seen) != 4 {
 		t.Errorf("sources: %v", seen)
+	}
+}
+
+func TestRotationsThatOnlyCloudTrailKnowsAreListedAndDecideNothing(t *testing.T) {
+	t.Parallel()
+	a := quiet(t)
+	o := Options{From: from, To: to, Now: now, Within: 15 * time.Minute}
+	plain := Build(a, o)
+	known := plain.Secrets[0].Rotations[0]
+	o.Recorded = map[string][]Rotation{plain.Secrets[0].ARN: {
+		{At: known.At.Truncate(time.Second), Outcome: known.Outcome, Version: known.Version, EventID: "the-same"},
+		{At: from.Add(time.Hour), Outcome: string(evidence.Failed), Step: "setSecret", Failure: "no\x1b[31m", EventID: "before-us"},
+		{At: from.Add(-time.Hour), Outcome: string(evidence.Succeeded), EventID: "too-early"},
+	}}
+	r := Build(a, o)
+	got := r.Secrets[0].Rotations
+	if len(got) != len(plain.Secrets[0].Rotations)+1 || got[0].EventID != "before-us" || got[0].Failure != "no" || got[0].Evidence != (Evidence{}) {
+		t.Errorf("rotations %+v", got)
+	}
+	if r.Summary.Rotations.Failed != plain.Summary.Rotations.Failed+1 || !slices.EqualFunc(r.Controls, plain.Controls, func(x, y ControlResult) bool { return x.Status == y.Status }) {
+		t.Errorf("%+v, before %+v", r.Summary, plain.Summary)
+	}
+	object, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON(t, r)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schema(t).Validate(object); err != nil {
+		t.Error(err)
+	}
+	if page := written(t, func(b *bytes.Buffer) error { return r.WriteHTML(b) }); !bytes.Contains(page, []byte("none; CloudTrail <code>before-us</code>")) {
+		t.Error("the page does not say where it is from")
 	}
 }

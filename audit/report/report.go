@@ -251,7 +251,9 @@ type Rotation struct {
 	Step     string    `json:"step,omitempty"`
 	Failure  string    `json:"failure,omitempty"`
 	Verified time.Time `json:"verified,omitzero"` // the first clean verification of its version
-	Evidence Evidence  `json:"evidence"`
+	Evidence Evidence  `json:"evidence,omitzero"`
+	// EventID is CloudTrail's, of one that the evidence does not know: see Options.Recorded.
+	EventID string `json:"eventId,omitempty"`
 }
 
 // Key is the live key when last looked.

@@ -72,7 +72,7 @@ func (s *session) history(ctx context.Context, secret string, since time.Time) e
 	if err != nil {
 		return err
 	}
-	recorded, missing := k.trail(ctx, since, names(described.ARN, described.Name))
+	recorded, missing := k.trail(ctx, since, lookedUp, names(described.ARN, described.Name))
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

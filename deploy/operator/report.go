@@ -16,6 +16,7 @@ import (
 	"github.com/keytrail/keytrail/audit"
 	"github.com/keytrail/keytrail/audit/evidence"
 	"github.com/keytrail/keytrail/audit/report"
+	"github.com/keytrail/keytrail/events"
 )
 
 // wantedReport is what the flags of report ask for.
@@ -31,7 +32,8 @@ func (s *session) reportCommand() *cobra.Command {
 		Use: "report", Short: "Write the compliance report of a period", Args: cobra.NoArgs,
 		Long: `report tests every control by the evidence of a period, and writes what came of it. The period is the last 30
 days, or with --from-evidence all that is in the folder; then it needs no AWS, and the same folder gives the same
-bytes. It exits with 0 when all controls passed, with 1 when one failed, and with 2 when some could not be tested.`,
+bytes. Without, rotations of the last 90 days that the evidence does not know are listed as CloudTrail has them. It
+exits with 0 when all controls passed, with 1 when one failed, and with 2 when some could not be tested.`,
 		RunE: func(c *cobra.Command, _ []string) error { return s.report(c.Context(), w) },
 	}
 	f := c.Flags()
@@ -154,12 +156,38 @@ func (s *session) archive(ctx context.Context, w wantedReport, o *report.Options
 	if err != nil {
 		return evidence.Archive{}, err
 	}
-	s.working("reading the evidence")
 	secrets, err := k.watched(ctx)
 	if err != nil {
 		return evidence.Archive{}, err
 	}
+	s.working("looking rotations up in CloudTrail")
+	if o.Recorded, err = k.recorded(ctx, secrets, o.From); err != nil {
+		f := explain(ctx, "", err)
+		s.note("the report has the rotations of the evidence alone: %s (%s)", clean(f.err.Error()), f.fix)
+	}
+	s.working("reading the evidence")
 	return evidence.Collect(ctx, bucket, secrets, o.From, o.To)
+}
+
+// recorded are the rotations that CloudTrail knows, for 90 days at most: the history of before Keytrail was there, and
+// of whatever nobody looked at.
+func (k *stack) recorded(ctx context.Context, secrets []evidence.Secret, since time.Time) (map[string][]report.Rotation, error) {
+	outcomes := map[events.Kind]evidence.Outcome{
+		events.RotationSucceeded: evidence.Succeeded, events.RotationFailed: evidence.Failed, events.RotationAbandoned: evidence.Abandoned,
+	}
+	all := map[string][]report.Rotation{}
+	kinds := []events.Kind{events.RotationSucceeded, events.RotationFailed, events.RotationAbandoned}
+	found, err := k.trail(ctx, since, kinds, func(events.SecretID) bool { return true })
+	for _, e := range found {
+		for _, secret := range secrets {
+			if names(secret.ARN, secret.Name)(e.Secret) {
+				all[secret.ARN] = append(all[secret.ARN], report.Rotation{
+					At: e.At, Outcome: string(outcomes[e.Kind]), Version: e.Version, Step: e.Step, Failure: e.Message, EventID: e.ID,
+				})
+			}
+		}
+	}
+	return all, err
 }
 
 // watched are the secrets that the functions look after, and those that they did.

@@ -26,14 +26,14 @@ var lookedUp = []events.Kind{
 	events.TagResource, events.UntagResource, events.PutResourcePolicy, events.DeleteSecret, events.RestoreSecret,
 }
 
-// trail finds what CloudTrail keeps of a secret's events since a time, for 90 days at most, newest first.
+// trail finds what CloudTrail keeps of a secret's events of some kinds since a time, for 90 days at most, newest first.
 // Service events name no resource, so that all of a name are read and the secret's are picked here.
-func (k *stack) trail(ctx context.Context, since time.Time, concerns func(events.SecretID) bool) ([]events.Event, error) {
+func (k *stack) trail(ctx context.Context, since time.Time, kinds []events.Kind, concerns func(events.SecretID) bool) ([]events.Event, error) {
 	client := cloudtrail.NewFromConfig(k.aws)
 	tick := time.NewTicker(lookupEvery)
 	defer tick.Stop()
 	var found []events.Event
-	for _, kind := range lookedUp {
+	for _, kind := range kinds {
 		in := &cloudtrail.LookupEventsInput{
 			StartTime:        &since,
 			LookupAttributes: []types.LookupAttribute{{AttributeKey: types.LookupAttributeKeyEventName, AttributeValue: aws.String(string(kind))}},

@@ -34,7 +34,7 @@ func stranger(t *testing.T) (line, fingerprint string) {
 func TestAnAuditorChecksAndReportsWithoutAWS(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	w.secret("fleet")
+	arn := w.secret("fleet")
 	dir := t.TempDir()
 	w.keytrail("evidence", "export", dir).want(t, 0, "objects in", "keytrail evidence verify")
 	offline := *w
@@ -67,6 +67,14 @@ func TestAnAuditorChecksAndReportsWithoutAWS(t *testing.T) {
 	}
 	if r.Summary.Verifications != 2 || r.Summary.Rotations.Succeeded != 1 || r.Summary.Hosts != 2 || len(r.Faults) != 0 {
 		t.Errorf("the report says %+v", r.Summary)
+	}
+	// Of a rotation that no event told of the evidence knows nothing, and CloudTrail does.
+	w.deaf(func() { w.rotate(arn) })
+	if r, err = report.ReadJSON(strings.NewReader(w.keytrail("report", "--format", "json").out)); err != nil {
+		t.Fatal(err)
+	}
+	if all := r.Secrets[0].Rotations; len(all) != 2 || all[0].EventID != "" || all[1].EventID == "" || all[1].Outcome != "succeeded" {
+		t.Errorf("rotations %+v", all)
 	}
 	offline.keytrail("report", "--from-evidence", dir, "--secret", "none").wantError(t, 66, `no evidence of a secret "none"`)
 	offline.keytrail("report", "--from-evidence", dir, "--format", "pdf").wantError(t, 64, "one of")

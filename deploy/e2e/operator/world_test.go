@@ -16,6 +16,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	smtypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
@@ -263,6 +264,28 @@ func (w *world) deliver(event string) {
 		w.t.Fatal(err)
 	}
 	w.settle()
+}
+
+// deaf has no rule hand anything over while something is done.
+func (w *world) deaf(do func()) {
+	w.t.Helper()
+	url := w.URL()
+	client := eventbridge.New(eventbridge.Options{BaseEndpoint: &url, Region: "us-east-1", Credentials: person})
+	rules, err := client.ListRules(w.t.Context(), &eventbridge.ListRulesInput{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, r := range rules.Rules {
+		if _, err := client.DisableRule(w.t.Context(), &eventbridge.DisableRuleInput{Name: r.Name}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	do()
+	for _, r := range rules.Rules {
+		if _, err := client.EnableRule(w.t.Context(), &eventbridge.EnableRuleInput{Name: r.Name}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
 }
 
 // tag gives a secret a tag.
