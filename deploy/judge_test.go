@@ -62,7 +62,7 @@ var stackParameters = map[string]map[string]string{
 		"Vpc":                 "vpc", "Subnets": "subnets", "Endpoints": "true", "EndpointRouteTables": "route tables",
 		"Grace": "24h", "SweepMinutes": "30", "Settle": "2m", "Heal": "all", "Repeat": "12h", "Mute": "coverage,no-hosts",
 		"Readers": "arn:aws:iam::123456789012:role/deploy-*", "MakeTrail": "true", "AlertEmail": "ops@example.com",
-		"SlackWorkspace": "T0123456789", "SlackChannel": "C0123456789", "Runbook": "https://example.com/runbook",
+		"SlackWorkspace": "T0123456789", "SlackChannel": "C0123456789", "Reports": "monthly", "SecurityHub": "true", "Runbook": "https://example.com/runbook",
 	},
 	"kept": {"TagName": "Fleet", "TagValue": "prod", "Users": "ec2-user", "ExistingBucket": "register-of-keys", "Retention": ""},
 }
