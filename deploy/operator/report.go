@@ -141,7 +141,7 @@ func (s *session) archive(ctx context.Context, w wantedReport, o *report.Options
 		o.Now = o.Now.Add(time.Second).Truncate(time.Second)
 		return a, nil
 	}
-	o.Now = time.Now().UTC().Truncate(time.Second)
+	o.Now = time.Now().UTC().Truncate(time.Second).Add(time.Second) // what happened in this second is part of it
 	if o.To.IsZero() {
 		o.To = o.Now
 	}
