@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
-	trailtypes "github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -23,36 +21,35 @@ import (
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event-cloudtrail.html
 func checkTrail(ctx context.Context, p patient) []finding {
 	const subject = "trail"
-	client := cloudtrail.NewFromConfig(p.aws)
-	list, err := client.DescribeTrails(ctx, &cloudtrail.DescribeTrailsInput{})
+	client := newTrails(p.aws)
+	list, err := client.list(ctx)
 	if err != nil {
 		return []finding{unread(subject, err)}
 	}
 	reads := p.watches != nil && variables(p.watches)("KEYTRAIL_READERS") != ""
 	var why []string
-	for _, t := range list.TrailList {
-		name := aws.ToString(t.TrailARN)
-		status, err := client.GetTrailStatus(ctx, &cloudtrail.GetTrailStatusInput{Name: &name})
+	for _, t := range list {
+		logs, err := client.logs(ctx, t.ARN)
 		if err != nil {
 			return []finding{unread(subject, err)}
 		}
-		if !aws.ToBool(status.IsLogging) {
-			why = append(why, aws.ToString(t.Name)+" does not log")
+		if !logs {
+			why = append(why, t.Name+" does not log")
 			continue
 		}
-		selectors, err := client.GetEventSelectors(ctx, &cloudtrail.GetEventSelectorsInput{TrailName: &name})
+		selected, err := client.selectors(ctx, t.ARN)
 		if err != nil {
 			return []finding{unread(subject, err)}
 		}
-		switch told := management(selectors); {
+		switch told := selected.management(); {
 		case told == "":
-			why = append(why, aws.ToString(t.Name)+" leaves management events out")
-		case told == trailtypes.ReadWriteTypeReadOnly:
-			why = append(why, aws.ToString(t.Name)+" logs calls that read alone")
-		case reads && told == trailtypes.ReadWriteTypeWriteOnly:
-			why = append(why, aws.ToString(t.Name)+" leaves reads out, which KEYTRAIL_READERS is about")
+			why = append(why, t.Name+" leaves management events out")
+		case told == readOnly:
+			why = append(why, t.Name+" logs calls that read alone")
+		case reads && told == writeOnly:
+			why = append(why, t.Name+" leaves reads out, which KEYTRAIL_READERS is about")
 		default:
-			return []finding{isFine(subject, "%s logs", aws.ToString(t.Name))}
+			return []finding{isFine(subject, "%s logs", t.Name)}
 		}
 	}
 	if why == nil {
@@ -62,28 +59,34 @@ func checkTrail(ctx context.Context, p patient) []finding {
 		"aws cloudtrail start-logging --name NAME, or deploy the stack with MakeTrail=true")}
 }
 
+// Which management events a trail logs, as its selectors have it.
+const (
+	allEvents = "All"
+	readOnly  = "ReadOnly"
+	writeOnly = "WriteOnly"
+)
+
 // management says which management events a trail logs, "" for none. Advanced selectors are taken at their word
 // that they have the category.
-func management(out *cloudtrail.GetEventSelectorsOutput) trailtypes.ReadWriteType {
+func (out selectors) management() string {
 	for _, s := range out.EventSelectors {
-		if aws.ToBool(s.IncludeManagementEvents) {
+		if s.IncludeManagementEvents {
 			return s.ReadWriteType
 		}
 	}
 	for _, s := range out.AdvancedEventSelectors {
-		told := trailtypes.ReadWriteType("")
-		only := trailtypes.ReadWriteTypeAll
+		told, only := false, allEvents
 		for _, f := range s.FieldSelectors {
 			switch {
-			case aws.ToString(f.Field) == "eventCategory" && slices.Contains(f.Equals, "Management"):
-				told = trailtypes.ReadWriteTypeAll
-			case aws.ToString(f.Field) == "readOnly" && slices.Contains(f.Equals, "true"):
-				only = trailtypes.ReadWriteTypeReadOnly
-			case aws.ToString(f.Field) == "readOnly" && slices.Contains(f.Equals, "false"):
-				only = trailtypes.ReadWriteTypeWriteOnly
+			case f.Field == "eventCategory" && slices.Contains(f.Equals, "Management"):
+				told = true
+			case f.Field == "readOnly" && slices.Contains(f.Equals, "true"):
+				only = readOnly
+			case f.Field == "readOnly" && slices.Contains(f.Equals, "false"):
+				only = writeOnly
 			}
 		}
-		if told != "" {
+		if told {
 			return only
 		}
 	}

@@ -7,10 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
-	"github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
-
 	"github.com/keytrail/keytrail/events"
 )
 
@@ -29,22 +25,19 @@ var lookedUp = []events.Kind{
 // trail finds what CloudTrail keeps of a secret's events of some kinds since a time, for 90 days at most, newest first.
 // Service events name no resource, so that all of a name are read and the secret's are picked here.
 func (k *stack) trail(ctx context.Context, since time.Time, kinds []events.Kind, concerns func(events.SecretID) bool) ([]events.Event, error) {
-	client := cloudtrail.NewFromConfig(k.aws)
+	client := newTrails(k.aws)
 	tick := time.NewTicker(lookupEvery)
 	defer tick.Stop()
 	var found []events.Event
 	for _, kind := range kinds {
-		in := &cloudtrail.LookupEventsInput{
-			StartTime:        &since,
-			LookupAttributes: []types.LookupAttribute{{AttributeKey: types.LookupAttributeKeyEventName, AttributeValue: aws.String(string(kind))}},
-		}
-		for pages := cloudtrail.NewLookupEventsPaginator(client, in); pages.HasMorePages(); {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
+		for token, more := "", true; more; more = token != "" {
+			var records []string
+			var err error
+			if records, token, err = client.lookUp(ctx, string(kind), since, token); err != nil {
 				return nil, fmt.Errorf("look up %s in CloudTrail: %w", kind, err)
 			}
-			for _, record := range page.Events {
-				if e, ok := decoded(aws.ToString(record.CloudTrailEvent)); ok && concerns(e.Secret) {
+			for _, record := range records {
+				if e, ok := decoded(record); ok && concerns(e.Secret) {
 					found = append(found, e)
 				}
 			}
