@@ -146,7 +146,8 @@ func look(t *testing.T, name string) string {
 // tool puts a command into the host's PATH. It notes that it was started, and does first what the
 // test put into the file "before NAME".
 func (h *scratchHost) tool(name, body string) {
-	h.write("bin/"+name, "#!/bin/sh\nd="+h.dir+"\necho "+name+` >>"$d/started"
+	// cat is the test's own: the script has none.
+	h.write("bin/"+name, "#!/bin/sh\nd="+h.dir+"\ncat() { "+look(h.t, "cat")+` "$@"; }`+"\necho "+name+` >>"$d/started"
 [ ! -e "$d/before `+name+`" ] || . "$d/before `+name+`"
 `+body+"\n", 0o755)
 }
