@@ -1,8 +1,6 @@
 package evidence
 
 import (
-	"bytes"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -14,20 +12,7 @@ import (
 // TestOnlyAWholeListCounts reads lists by the parser and by the published schema: both must say the same.
 func TestOnlyAWholeListCounts(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("exceptions.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	if err := c.AddResource("exceptions.schema.json", document); err != nil {
-		t.Fatal(err)
-	}
-	schema := c.MustCompile("exceptions.schema.json")
+	schema := compiled(t, "exceptions.schema.json")
 	print := "SHA256:" + strings.Repeat("A", 43)
 	good := `{"expires":"2027-01-31","fingerprint":"` + print + `","owner":"Ops","reason":"launch key"}`
 	for _, row := range []struct{ name, list, want string }{

@@ -82,20 +82,7 @@ func TestRecordsAreInTheCanonicalForm(t *testing.T) {
 // TestTheSchemaIsThatOfTheRecords holds the published schema to records of each kind and to the types.
 func TestTheSchemaIsThatOfTheRecords(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("evidence.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	if err := c.AddResource("evidence.schema.json", document); err != nil {
-		t.Fatal(err)
-	}
-	record, manifest := c.MustCompile("evidence.schema.json"), c.MustCompile("evidence.schema.json#/$defs/Manifest")
+	record, manifest := compiled(t, "evidence.schema.json"), compiled(t, "evidence.schema.json#/$defs/Manifest")
 
 	s := &shelf{}
 	l := newLog(s)
@@ -149,6 +136,10 @@ func TestTheSchemaIsThatOfTheRecords(t *testing.T) {
 	var all struct {
 		Defs map[string]struct{ Properties map[string]json.RawMessage } `json:"$defs"`
 	}
+	text, err := os.ReadFile("evidence.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := json.Unmarshal(text, &all); err != nil {
 		t.Fatal(err)
 	}
@@ -159,6 +150,26 @@ func TestTheSchemaIsThatOfTheRecords(t *testing.T) {
 			}
 		}
 	}
+}
+
+// compiled reads a published schema, or with #/… at its end a part of it.
+func compiled(t *testing.T, location string) *jsonschema.Schema {
+	t.Helper()
+	file, _, _ := strings.Cut(location, "#")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	if err := c.AddResource(file, document); err != nil {
+		t.Fatal(err)
+	}
+	return c.MustCompile(location)
 }
 
 // members gathers the names of a value's members, at whatever depth.

@@ -1,8 +1,6 @@
 package report
 
 import (
-	"path"
-	"slices"
 	"time"
 
 	"github.com/keytrail/keytrail/audit/evidence"
@@ -41,13 +39,7 @@ func inForce(archive evidence.Archive, at time.Time) []Exception {
 }
 
 func (e Exception) covers(host, user, fingerprint string) bool {
-	if e.Fingerprint != fingerprint || e.User != "" && e.User != user {
-		return false
-	}
-	return len(e.Hosts) == 0 || slices.ContainsFunc(e.Hosts, func(pattern string) bool {
-		ok, err := path.Match(pattern, host)
-		return err == nil && ok
-	})
+	return evidence.Exception{Fingerprint: e.Fingerprint, Hosts: e.Hosts, User: e.User}.Covers(host, user, fingerprint)
 }
 
 func (e Exception) expired(at time.Time) bool { return !e.Expires.IsZero() && !at.Before(e.Expires) }
